@@ -1,0 +1,11 @@
+"""Imports every model, so that mappers, migrations and foreign keys see all tables."""
+
+from __future__ import annotations
+
+from app.domain.audit import models as audit  # noqa: F401
+from app.domain.desk import models as desk  # noqa: F401
+from app.domain.ledger import models as ledger  # noqa: F401
+from app.domain.outbox import models as outbox  # noqa: F401
+from app.domain.people import models as people  # noqa: F401
+from app.domain.policy import models as policy  # noqa: F401
+from app.domain.search import models as search  # noqa: F401

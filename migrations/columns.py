@@ -1,0 +1,85 @@
+"""Column types as migrations write them, frozen apart from the models, which move on.
+
+Money is DECIMAL(10,2) on MySQL/MariaDB and whole fen on SQLite; times are DATETIME(6) UTC; keys compare as bytes.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+
+def is_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"
+
+
+def big_id():
+    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def money():
+    return sa.Numeric(10, 2).with_variant(sa.BigInteger(), "sqlite")
+
+
+def utc():
+    return sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
+
+def ascii_(length: int):
+    return sa.String(length).with_variant(
+        mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+    )
+
+
+def prefix_text(length: int):
+    return sa.String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    )
+
+
+def digest():
+    return sa.LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb")
+
+
+def sealed(length: int = 512):
+    return sa.LargeBinary(length).with_variant(mysql.VARBINARY(length), "mysql", "mariadb")
+
+
+def long_text():
+    return sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+
+# DDL commits by itself on MySQL, so a migration that was killed half way is run again from its start: each step
+# looks first whether it is already there (Z8).
+
+
+def create_table(name: str, *parts, **kwargs) -> None:
+    """Create a table unless it is there; utf8mb4 on MySQL/MariaDB."""
+    if not sa.inspect(op.get_bind()).has_table(name):
+        op.create_table(name, *parts, mysql_charset="utf8mb4", mysql_engine="InnoDB", **kwargs)
+
+
+def create_index(name: str, table: str, columns: list[str], *, unique: bool = False) -> None:
+    existing = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}
+    if name not in existing:
+        op.create_index(name, table, columns, unique=unique)
+
+
+def drop_table(name: str) -> None:
+    if sa.inspect(op.get_bind()).has_table(name):
+        op.drop_table(name)
+
+
+def create_trigger(name: str, table: str, when: str, body: str) -> None:
+    """(Re)create a trigger `when` (such as BEFORE UPDATE) on `table`; `body` is one statement per database."""
+    op.execute(f"DROP TRIGGER IF EXISTS {name}")
+    op.execute(f"CREATE TRIGGER {name} {when} ON {table} FOR EACH ROW {body}")
+
+
+def refuse(name: str, table: str, action: str, message: str) -> None:
+    """A trigger that refuses every `action` (UPDATE or DELETE) on a table, in both databases' words."""
+    if is_sqlite():
+        create_trigger(name, table, f"BEFORE {action}", f"BEGIN SELECT RAISE(ABORT, '{message}'); END")
+    else:
+        create_trigger(name, table, f"BEFORE {action}", f"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{message}'")
