@@ -1,0 +1,110 @@
+"""What the family page shows of people; money and messages come from their own queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db
+from app.domain.people.models import Family, Level, Profile, User
+from app.vault import mask_phone
+
+
+@dataclass(frozen=True, slots=True)
+class ParentLine:
+    id: int
+    name: str
+    nickname: str | None
+    phone_masked: str | None
+    member_status: str
+    registered_at: datetime
+    enrolled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudentLine:
+    id: int
+    name: str
+    gender: str
+    age: int | None
+    birthday_masked: str | None
+    level_id: int | None
+    level: str | None
+    level_confirmed: bool
+    notes: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySheet:
+    id: int
+    name: str
+    created_at: datetime
+    merged_into: int | None
+    parents: list[ParentLine]
+    students: list[StudentLine]
+
+
+def family_sheet(family_id: int) -> FamilySheet | None:
+    """A family with its parents and students, phones and birthdays masked (S8); None if there is none."""
+    family = db.session.get(Family, family_id)
+    if family is None:
+        return None
+    users = db.session.scalars(sa.select(User).where(User.family_id == family_id).order_by(User.id))
+    profiles = db.session.execute(
+        sa.select(Profile, Level.name)
+        .outerjoin(Level, Level.id == Profile.level_id)
+        .where(Profile.family_id == family_id)
+        .order_by(Profile.status, Profile.id)
+    )
+    return FamilySheet(
+        id=family.id,
+        name=family.name,
+        created_at=family.created_at,
+        merged_into=family.merged_into,
+        parents=[_parent(user) for user in users],
+        students=[_student(profile, level) for profile, level in profiles],
+    )
+
+
+def levels() -> list[tuple[int, str]]:
+    """(id, name) of all levels, lowest first."""
+    return [(row.id, row.name) for row in db.session.execute(sa.select(Level.id, Level.name).order_by(Level.rank))]
+
+
+def _parent(user: User) -> ParentLine:
+    return ParentLine(
+        id=user.id,
+        name=user.real_name or user.nickname or "未留姓名",
+        nickname=user.nickname,
+        phone_masked=mask_phone(user.phone),
+        member_status=user.member_status,
+        registered_at=user.registered_at,
+        enrolled_at=user.enrolled_at,
+    )
+
+
+def _student(profile: Profile, level: str | None) -> StudentLine:
+    birthday = date.fromisoformat(profile.birthday) if profile.birthday else None
+    return StudentLine(
+        id=profile.id,
+        name=profile.name,
+        gender=profile.gender,
+        age=_age(birthday),
+        birthday_masked=f"{birthday.year}-**-**" if birthday else None,
+        level_id=profile.level_id,
+        level=level,
+        level_confirmed=profile.level_confirmed,
+        notes=profile.notes,
+        status=profile.status,
+    )
+
+
+def _age(birthday: date | None) -> int | None:
+    if birthday is None:
+        return None
+    today = clock.today()
+    return today.year - birthday.year - ((today.month, today.day) < (birthday.month, birthday.day))

@@ -1,0 +1,92 @@
+"""Who may do what (P8): one table. The service layer asks it, the pages only mirror it.
+
+Nobody with power over accounts has power over money (S9); the auditor reads everything and changes nothing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from app.domain.audit.actor import Actor, ActorType
+from app.errors import Forbidden, StepUpRequired
+
+
+class Role(StrEnum):
+    FRONT_DESK = "front_desk"
+    FINANCE = "finance"
+    MANAGER = "manager"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Permission(StrEnum):
+    """One word per power; a route declares exactly one, a use case requires one."""
+
+    HOME = "home"  # the portal's start page and one's own account
+    SEARCH = "search"
+    FAMILY_VIEW = "family.view"
+    FAMILY_EDIT = "family.edit"
+    REVEAL = "family.reveal"  # see a masked phone or birthday, with a reason
+    ADJUSTMENT_VIEW = "adjustment.view"
+    ADJUSTMENT_ASK = "adjustment.ask"
+    ADJUSTMENT_DIRECT = "adjustment.direct"  # complete one's own below the limits
+    ADJUSTMENT_APPROVE = "adjustment.approve"
+    RECEIPT_VIEW = "receipt.view"
+    WALLET_CONTROL = "wallet.control"  # freeze, close, own overdraft limit, bypass
+    NOTICE_VIEW = "notice.view"
+    NOTICE_RESEND = "notice.resend"
+    AUDIT_VIEW = "audit.view"
+    POLICY_VIEW = "policy.view"
+    POLICY_EDIT = "policy.edit"
+    TEMPLATE_EDIT = "template.edit"
+    STAFF_VIEW = "staff.view"
+    STAFF_EDIT = "staff.edit"
+    ROLE_APPROVE = "staff.role_approve"  # the second person of a role change
+    SYSTEM_VIEW = "system.view"
+    SYSTEM_RUN = "system.run"  # run a periodic job by hand
+
+
+P = Permission
+_FRONT_DESK = {
+    P.HOME, P.SEARCH, P.FAMILY_VIEW, P.FAMILY_EDIT, P.REVEAL, P.ADJUSTMENT_VIEW, P.ADJUSTMENT_ASK,
+    P.RECEIPT_VIEW, P.NOTICE_VIEW,
+}  # fmt: skip
+_FINANCE = _FRONT_DESK | {P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW}
+_MANAGER = _FINANCE | {
+    P.WALLET_CONTROL, P.POLICY_EDIT, P.TEMPLATE_EDIT, P.AUDIT_VIEW, P.STAFF_VIEW, P.ROLE_APPROVE, P.SYSTEM_VIEW,
+}  # fmt: skip
+_AUDITOR = {
+    P.HOME, P.SEARCH, P.FAMILY_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
+    P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW,
+}  # fmt: skip
+_ADMIN = {P.HOME, P.STAFF_VIEW, P.STAFF_EDIT, P.ROLE_APPROVE, P.SYSTEM_VIEW, P.SYSTEM_RUN, P.POLICY_VIEW}
+
+ROLE_PERMISSIONS: dict[str, frozenset[Permission]] = {
+    Role.FRONT_DESK: frozenset(_FRONT_DESK),
+    Role.FINANCE: frozenset(_FINANCE),
+    Role.MANAGER: frozenset(_MANAGER),
+    Role.AUDITOR: frozenset(_AUDITOR),
+    Role.ADMIN: frozenset(_ADMIN),
+}
+
+#: roles that move money: a second factor is compulsory for them (P7)
+MONEY_ROLES = frozenset({Role.FINANCE, Role.MANAGER})
+
+
+def may(actor: Actor, permission: Permission) -> bool:
+    """Whether this actor's role holds the permission. The system holds all, a parent none of the desk's."""
+    if actor.type == ActorType.SYSTEM:
+        return True
+    return actor.type == ActorType.STAFF and permission in ROLE_PERMISSIONS.get(actor.role or "", ())
+
+
+def require(actor: Actor, permission: Permission) -> None:
+    """Raises Forbidden."""
+    if not may(actor, permission):
+        raise Forbidden(data={"permission": str(permission)})
+
+
+def require_proof(actor: Actor, max_age: float) -> None:
+    """Raises StepUpRequired when the last password or TOTP is older than `max_age` seconds (P9)."""
+    if actor.type == ActorType.STAFF and (actor.proof_age is None or actor.proof_age > max_age):
+        raise StepUpRequired
