@@ -1,0 +1,23 @@
+"""The periodic jobs (96.7). Cron times are the studio's; odd minutes keep clear of Feishu's busy ones.
+
+The sweeps do the work even when RQ has lost everything (Z5), so the scheduler runs all of these itself.
+"""
+
+from __future__ import annotations
+
+from app.domain.outbox.jobs import Job
+
+JOBS: tuple[Job, ...] = (
+    Job("outbox_sweep", "tasks.periodic.outbox_sweep", "把到期未发的消息交给后台发送", every=5, lease=60),
+    Job("cards_collect", "tasks.periodic.cards_collect", "把攒下的飞书卡片合并发出", every=1, lease=60),
+    Job("adjustments_lapse", "tasks.periodic.adjustments_lapse", "过期未审批的调整自动失效", every=60),
+    Job("receipts_remind", "tasks.periodic.receipts_remind", "提醒还缺凭证的调整", every=600),
+    Job("receipts_orphans", "tasks.periodic.receipts_orphans", "清理没有归属的凭证文件", cron="47 3 * * *", lease=1800),
+    Job("audit_seal", "tasks.periodic.audit_seal", "封存新的审计记录", every=60),
+    Job("ledger_check", "tasks.periodic.ledger_check", "核对上次检查点之后的账本", every=900, lease=1800),
+    Job("ledger_verify", "tasks.periodic.ledger_verify", "从第一笔起全量核对账本", cron="11 3 * * *", lease=7200),
+    Job("ledger_anchor", "tasks.periodic.ledger_anchor", "把账本检查点发到飞书系统群", cron="34 8 * * *", lease=1800),
+    Job("clock_offset", "tasks.periodic.clock_offset", "检查本机与数据库的时钟", every=60),
+    Job("request_keys_cleanup", "tasks.periodic.request_keys_cleanup", "清理过期的请求去重记录", cron="23 * * * *"),
+    Job("sign_in_cleanup", "tasks.periodic.sign_in_cleanup", "清理过期的登录失败与限流计数", cron="53 * * * *"),
+)

@@ -1,0 +1,114 @@
+"""What the scheduler runs (app/domain/outbox/schedule.py names these). Each returns one short line for people."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from app import clock, doorbell, health
+from app.db import transactional
+from app.domain.audit import seals
+from app.domain.desk import approvals, reminders
+from app.domain.ledger import watch
+from app.domain.outbox import housekeeping
+from app.domain.outbox import service as outbox
+from app.domain.people import attempts, limits
+from app.flows import delivery, receipts
+
+#: seconds of one row's place in the queue, after which the sweep asks for it again
+_TURN = 15
+#: how many messages, and for how many seconds, the scheduler sends by itself while Redis is away
+_BY_HAND, _SECONDS = 50, 4.0
+
+
+def outbox_sweep() -> str:
+    """Hand to the workers what nobody rang for; while Redis is away, send some of it here."""
+    rows = delivery.overdue()
+    turn = int(time.time()) // _TURN
+    for number, (row_id, queue, tries) in enumerate(rows):
+        if not doorbell.enqueue_delivery(queue, row_id, f"{tries}-{turn}"):
+            sent = _send_here(rows[number:])
+            return f"Redis 不可用：直接发送 {sent} 条，{len(rows) - number - sent} 条等待"
+    return f"交给后台 {len(rows)} 条"
+
+
+def _send_here(rows: list[tuple[int, str, int]]) -> int:
+    began, done = time.monotonic(), 0
+    for row_id, _queue, _tries in sorted(rows, key=lambda row: doorbell.QUEUES.index(row[1]))[:_BY_HAND]:
+        if time.monotonic() - began > _SECONDS:
+            break
+        delivery.deliver(row_id)
+        done += 1
+    return done
+
+
+def cards_collect() -> str:
+    """Send the cards that wait for their group's pace (N9)."""
+    return f"处理 {delivery.collect_cards()} 个群"
+
+
+def adjustments_lapse() -> str:
+    """Adjustments that nobody decided in time."""
+    return f"失效 {approvals.lapse_due()} 笔"
+
+
+def receipts_remind() -> str:
+    """Adjustments whose receipt is late."""
+    return f"提醒 {reminders.remind_missing_receipts()} 笔"
+
+
+def receipts_orphans() -> str:
+    """Stored files that belong to no receipt."""
+    return f"清理 {receipts.sweep_orphans()} 个文件"
+
+
+def audit_seal() -> str:
+    """Seal what is a minute old (R7)."""
+    return f"封存 {seals.seal_due()} 条"
+
+
+def ledger_check() -> str:
+    """What is new since the last anchor."""
+    return watch.check(full=False)
+
+
+def ledger_verify() -> str:
+    """Every row, every night."""
+    return watch.check(full=True)
+
+
+def ledger_anchor() -> str:
+    """The state of the ledger, off the machine (Z7)."""
+    return watch.send_anchor()
+
+
+def clock_offset() -> str:
+    """How far this machine's clock is from the database's; the SYSTEM group hears of more than two seconds (Z13)."""
+    offset = health.clock_offset()
+    if abs(offset) > health.MAX_CLOCK_OFFSET:
+        _tell_clock(offset=offset)
+    return f"相差 {offset:+.3f} 秒"
+
+
+@transactional
+def _tell_clock(*, offset: float) -> None:
+    card = {
+        "title": "时钟偏差过大",
+        "colour": "red",
+        "lines": [["本机与数据库相差", f"{offset:+.1f} 秒"]],
+        "text": "截止时间按数据库时钟判断；请检查两边的 NTP 对时。",
+    }
+    outbox.tell_staff("system", "system.clock", card, dedupe=f"clock:{clock.now():%Y%m%d%H}", queue="urgent")
+
+
+def request_keys_cleanup() -> str:
+    """Kept answers that nobody will ask for any more."""
+    return f"清理 {housekeeping.forget_requests()} 条"
+
+
+def sign_in_cleanup() -> str:
+    """Counts that no lockout and no limit looks at any more."""
+    before = clock.now() - timedelta(days=7)
+    failures = attempts.forget_before(moment=before)
+    counts = limits.forget_before(moment_seconds=int(before.timestamp()))
+    return f"清理 {failures + counts} 条"
