@@ -1,0 +1,160 @@
+"""The figures of the start page (U1). Each is one query, and each leads to exactly the rows that it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db
+from app.domain.desk.models import AdjustmentStatus, Receipt, WalletAdjustment
+from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
+from app.domain.outbox.models import Channel, Notification, Status
+from app.domain.policy.models import ChangeRequest
+from app.money import ZERO
+
+_adj = WalletAdjustment.__table__
+_tx = WalletTransaction.__table__
+_wallet = Wallet.__table__
+_note = Notification.__table__
+
+FAILED_DAYS = 7
+CHART_DAYS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What needs someone now."""
+
+    approvals: int
+    receipts_missing: int
+    notices_failed: int
+    changes: int
+
+
+_pending = sa.select(sa.func.count()).select_from(_adj).where(_adj.c.status == AdjustmentStatus.PENDING)
+_lacks_receipt = sa.and_(_adj.c.needs_receipt, ~sa.exists().where(Receipt.adjustment_id == _adj.c.id))
+
+
+def approvals_waiting() -> int:
+    """Adjustments that only wait for another person."""
+    return _one(_pending.where(_adj.c.needs_approval, ~_lacks_receipt))
+
+
+def receipts_missing() -> int:
+    """Adjustments that wait for their receipt first (W13)."""
+    return _one(_pending.where(_lacks_receipt))
+
+
+def notices_failed() -> int:
+    """Messages of the last days that were given up."""
+    since = clock.now() - timedelta(days=FAILED_DAYS)
+    failed = sa.select(sa.func.count()).select_from(_note)
+    return _one(failed.where(_note.c.status == Status.FAILED, _note.c.created_at > since))
+
+
+def waiting() -> Waiting:
+    """Counts of what waits for a person."""
+    changes = sa.select(sa.func.count()).select_from(ChangeRequest).where(ChangeRequest.status == "pending")
+    return Waiting(approvals_waiting(), receipts_missing(), notices_failed(), _one(changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrears:
+    families: int
+    total: Decimal
+
+
+def arrears() -> Arrears:
+    """Families below zero and what they owe together, in yuan (positive)."""
+    row = db.session.execute(
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_wallet.c.balance), ZERO)).where(
+            _wallet.c.balance < ZERO, _wallet.c.status != WalletStatus.CLOSED
+        )
+    ).one()
+    return Arrears(row[0], -row[1])
+
+
+@dataclass(frozen=True, slots=True)
+class DayMoney:
+    on: date
+    money_in: Decimal
+    money_out: Decimal
+
+
+def money_by_day(days: int = CHART_DAYS) -> list[DayMoney]:
+    """Σ of credits and of debits for each of the last studio days, today last; reversals count as what they are."""
+    today = clock.today()
+    found: list[DayMoney] = []
+    for offset in range(days - 1, -1, -1):
+        on = today - timedelta(days=offset)
+        start, end = clock.day_bounds(on)
+        row = db.session.execute(
+            sa.select(
+                sa.func.coalesce(sa.func.sum(sa.case((_tx.c.amount > ZERO, _tx.c.amount), else_=ZERO)), ZERO),
+                sa.func.coalesce(sa.func.sum(sa.case((_tx.c.amount < ZERO, _tx.c.amount), else_=ZERO)), ZERO),
+            ).where(_tx.c.created_at >= start, _tx.c.created_at < end)
+        ).one()
+        found.append(DayMoney(on, row[0], -row[1]))
+    return found
+
+
+#: lower ends in yuan and words of the balance groups; None is everything below
+BALANCE_GROUPS = (
+    (None, Decimal("-600.00"), "欠 600 以上"),
+    (Decimal("-600.00"), ZERO, "欠费"),
+    (ZERO, Decimal("200.00"), "0–200"),
+    (Decimal("200.00"), Decimal("1000.00"), "200–1000"),
+    (Decimal("1000.00"), Decimal("5000.00"), "1000–5000"),
+    (Decimal("5000.00"), None, "5000 以上"),
+)
+
+
+def balance_groups() -> list[tuple[str, int]]:
+    """How many families' balances lie in each group."""
+    cases = []
+    for low, high, _word in BALANCE_GROUPS:
+        bounds = [_wallet.c.balance >= low] if low is not None else []
+        bounds += [_wallet.c.balance < high] if high is not None else []
+        cases.append(sa.func.sum(sa.case((sa.and_(*bounds), 1), else_=0)))
+    row = db.session.execute(sa.select(*cases).where(_wallet.c.status != WalletStatus.CLOSED)).one()
+    return [(word, int(count or 0)) for (_low, _high, word), count in zip(BALANCE_GROUPS, row, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class DayDelivery:
+    on: date
+    sent: int
+    failed: int
+    waiting: int
+
+
+def delivery_by_day(days: int = FAILED_DAYS) -> list[DayDelivery]:
+    """Messages to parents by WeChat, by the studio day they were written and by what became of them."""
+    today = clock.today()
+    found = []
+    for offset in range(days - 1, -1, -1):
+        on = today - timedelta(days=offset)
+        start, end = clock.day_bounds(on)
+        rows = db.session.execute(
+            sa.select(_note.c.status, sa.func.count().label("rows"))
+            .where(_note.c.channel == Channel.WECHAT, _note.c.created_at >= start, _note.c.created_at < end)
+            .group_by(_note.c.status)
+        )
+        counts = {row.status: row.rows for row in rows}
+        found.append(
+            DayDelivery(
+                on,
+                counts.get(Status.SENT, 0),
+                counts.get(Status.FAILED, 0),
+                counts.get(Status.PENDING, 0) + counts.get(Status.SENDING, 0),
+            )
+        )
+    return found
+
+
+def _one(query) -> int:
+    return db.session.execute(query).scalar_one()
