@@ -1,0 +1,18 @@
+"""Version 1 of the contract (95): one module per group of calls."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from app.api.v1 import auth, me, messages, openapi, profiles, wallet
+
+GROUPS = (auth, me, profiles, messages, wallet)
+
+
+def build() -> Blueprint:
+    """The blueprint of all calls, and the document that describes them."""
+    blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+    for group in GROUPS:
+        blueprint.register_blueprint(group.bp)
+    blueprint.register_blueprint(openapi.bp)
+    return blueprint

@@ -1,0 +1,246 @@
+"""One decorator that keeps the contract: `@endpoint(...)` checks in its order, answers in its envelope, and is what
+the OpenAPI document is written from.
+
+The order of 96.14: size (413) → token (401) → JSON and fields (422) → key (400, 422) → ownership (404) → rules
+(409). Handlers read `call` and return a model. Why this is ours: docs/decisions/0004-json-contract.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ValidationError
+
+from app import ids
+from app.api.v1 import limits, tokens
+from app.api.v1.errors import MAX_BODY, SUCCESS, BadRequest, body_too_large, envelope, wrong_fields
+from app.api.v1.json_body import read_object
+from app.api.v1.sentences import sentences
+from app.db import RequestKey
+from app.domain.audit.actor import Actor, ActorType
+from app.domain.people import parent_sessions
+from app.domain.people.parent_sessions import SignedInParent
+from app.errors import Replayed, Unauthenticated
+from app.text import clean
+
+KeyRule = Literal["required", "honoured", "ignored"]
+Limit = Literal["read", "money", "sign_in", "address"]
+#: (session id, user id) → the parent and what else was read; None when the sign-in does not stand
+Read = Callable[[str, int], tuple[SignedInParent, Any] | None]
+
+#: calls a minute per address, for calls without a user that need no stricter limit
+ADDRESS_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One call of the contract, as the decorator was told."""
+
+    name: str
+    method: str
+    path: str
+    tag: str
+    summary: str
+    data: type[BaseModel]
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    status: int = 200
+    key: KeyRule = "ignored"
+    signed_in: bool = True
+    read: Read | None = None
+    limit: Limit = "read"
+    errors: tuple[str, ...] = ()
+    description: str = ""
+
+
+#: every call that there is, in the order of the modules
+ENDPOINTS: list[Endpoint] = []
+
+
+@dataclass
+class Call:
+    """What a handler may know of its request."""
+
+    endpoint: Endpoint
+    body: Any = None
+    query: Any = None
+    read: Any = None
+    key: str | None = None
+    _raw: dict[str, Any] = field(default_factory=dict)
+    _parent: SignedInParent | None = None
+
+    @property
+    def parent(self) -> SignedInParent:
+        """The signed-in parent; only calls with `signed_in` have one."""
+        if self._parent is None:
+            raise Unauthenticated
+        return self._parent
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Who acts: the parent, or at sign-in somebody whom nobody knows yet."""
+        parent = self._parent
+        return Actor(
+            type=ActorType.PARENT,
+            id=parent.user_id if parent else None,
+            name=parent.name if parent else "未登录",
+            family_id=parent.family_id if parent else None,
+            ip=request.remote_addr,
+            user_agent=clean(request.headers.get("User-Agent"), 255) or None,
+            request_id=ids.request_id(),
+        )
+
+    def request_key(self, present: Callable[[Any], BaseModel]) -> RequestKey | None:
+        """The caller's Idempotency-Key for a use case, None without one. `present` makes the answer's model of the
+        use case's result: a repetition is given the same status, message and data (96.13)."""
+        if self.key is None:
+            return None
+        return RequestKey(
+            scope=f"user:{self.parent.user_id}",
+            key=self.key,
+            fingerprint=RequestKey.digest(self.endpoint.method, request.full_path, self._raw),
+            present=lambda result: {"status": self.endpoint.status, "data": present(result).model_dump(mode="json")},
+        )
+
+
+def endpoint(
+    bp: Blueprint,
+    method: str,
+    path: str,
+    *,
+    summary: str,
+    data: type[BaseModel],
+    body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    status: int = 200,
+    key: KeyRule = "ignored",
+    signed_in: bool = True,
+    read: Read | None = None,
+    limit: Limit = "read",
+    errors: tuple[str, ...] = (),
+):
+    """Serve `method path` by the decorated handler.
+
+    `path` is Flask's, with `<id:…>` for ids. `errors` are the codes of its own, for the document; those of the
+    contract itself are added there. `read` finds the parent and what the handler answers (`call.read`) in one
+    statement: for calls so frequent that a second one would show.
+    """
+
+    def register(handler: Callable[..., BaseModel]):
+        spec = Endpoint(
+            name=handler.__name__,
+            method=method,
+            path=path,
+            tag=bp.name,
+            summary=summary,
+            data=data,
+            body=body,
+            query=query,
+            status=status,
+            key=key,
+            signed_in=signed_in,
+            read=read,
+            limit=limit,
+            errors=errors,
+            description=" ".join((handler.__doc__ or "").split()),
+        )
+        ENDPOINTS.append(spec)
+
+        def view(**path_ids: int) -> Response:
+            return _serve(spec, handler, path_ids)
+
+        bp.add_url_rule(path, endpoint=spec.name, view_func=view, methods=[method])
+        return handler
+
+    return register
+
+
+def _serve(spec: Endpoint, handler: Callable[..., BaseModel], path_ids: dict[str, int]) -> Response:
+    raw = _read_raw(spec)
+    call = Call(spec)
+    if spec.signed_in:
+        call._parent, call.read = _signed_in(spec.read)
+    _count(spec, call)
+    if spec.body is not None:
+        call._raw = read_object(raw)
+        call.body = _validated(spec.body, call._raw)
+    if spec.query is not None:
+        call.query = _validated(spec.query, _query_values())
+    if spec.key != "ignored":
+        call.key = _idempotency_key(required=spec.key == "required")
+    try:
+        result = handler(call, **path_ids)
+    except Replayed as replay:
+        return envelope(replay.answer["status"], SUCCESS, replay.answer["data"])
+    return envelope(spec.status, SUCCESS, result.model_dump(mode="json"))
+
+
+def _read_raw(spec: Endpoint) -> bytes:
+    """The body's bytes, bounded also where no length was announced. Raises 413 before anything else is looked at."""
+    if request.content_length is not None and request.content_length > MAX_BODY:
+        raise body_too_large()
+    if spec.body is None:
+        return b""
+    # One byte more than is allowed: a stream without a length is cut at its bound without a word.
+    request.max_content_length = MAX_BODY + 1
+    raw = request.get_data(cache=False)
+    if len(raw) > MAX_BODY:
+        raise body_too_large()
+    return raw
+
+
+def _signed_in(read: Read | None) -> tuple[SignedInParent, Any]:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    claims = tokens.read(token.strip())
+    if read is not None:
+        found = read(claims.session_id, claims.user_id)
+    else:
+        parent = parent_sessions.signed_in(claims.session_id, claims.user_id)
+        found = None if parent is None else (parent, None)
+    if found is None:
+        raise Unauthenticated("登录已失效，请重新登录")
+    return found
+
+
+def _count(spec: Endpoint, call: Call) -> None:
+    address = request.remote_addr or "-"
+    if spec.limit == "sign_in":
+        limits.count_sign_in(address)
+    elif spec.limit == "address":
+        limits.count_read(f"address:{address}", ADDRESS_LIMIT)
+    elif spec.limit == "money":
+        limits.count_money(call.parent.user_id)
+    else:
+        limits.count_read(f"user:{call.parent.user_id}", call.parent.reads_per_minute)
+
+
+def _validated(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise wrong_fields(sentences(model, error)) from None
+
+
+def _query_values() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, values in request.args.lists():
+        # A list where one value belongs is refused by its field's type.
+        found[name] = values[0] if len(values) == 1 else values
+    return found
+
+
+def _idempotency_key(*, required: bool) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        if required:
+            raise BadRequest(400, "IDEMPOTENCY_KEY_REQUIRED", "这个请求必须带 Idempotency-Key 请求头")
+        return None
+    if not 1 <= len(key) <= 64 or any(not "!" <= char <= "~" for char in key):
+        raise BadRequest(400, "IDEMPOTENCY_KEY_INVALID", "Idempotency-Key 应为 1 到 64 个可见的 ASCII 字符，不含空格")
+    return key

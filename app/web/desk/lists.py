@@ -1,0 +1,75 @@
+"""余额调整, 待办审批 and 待补凭证: lists with filters in the address, and one adjustment in the side panel (U5)."""
+
+from __future__ import annotations
+
+from flask import abort, request
+
+from app.domain.audit import actions
+from app.domain.desk import queries
+from app.domain.desk.queries import AdjustmentFilter, Detail
+from app.domain.people.roles import Permission
+from app.domain.policy import service as policy
+from app.paging import capped_count
+from app.web import labels
+from app.web.desk.blueprint import bp
+from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
+from app.web.forms.desk import DecisionForm
+from app.web.permissions import current_actor, requires
+from app.web.rendering import render
+
+
+@bp.get("/adjustments")
+@requires(Permission.ADJUSTMENT_VIEW)
+def adjustments():
+    """Every adjustment, newest first."""
+    asked = AdjustmentFilter(
+        status=choice_arg("status", labels.LABELS["adjustment_status"]),
+        type=choice_arg("type", labels.LABELS["adjustment_type"]),
+        payment_method=choice_arg("method", labels.LABELS["payment_method"]),
+        asked_by=int_arg("by"),
+        family_id=int_arg("family"),
+        date_from=date_arg("from"),
+        date_to=date_arg("to"),
+    )
+    page = queries.page(asked, before=int_arg("before"), after=int_arg("after"))
+    return render("desk/adjustments.html", "desk/_adjustments.html", page=page, asked=asked, args=request.args,
+                  pages=page_links(page, "desk.adjustments"), total=capped_count(queries.select(asked)),
+                  askers=queries.askers(), labels=labels, speed=queries.speed())  # fmt: skip
+
+
+@bp.get("/approvals")
+@requires(Permission.ADJUSTMENT_APPROVE)
+def approvals():
+    """What waits for a second person."""
+    page = queries.approvals(before=int_arg("before"), after=int_arg("after"))
+    return render("desk/approvals.html", "desk/_approvals.html", page=page, total=queries.approvals_count(),
+                  pages=page_links(page, "desk.approvals"), me=current_actor().id)  # fmt: skip
+
+
+@bp.get("/adjustments/missing-receipts")
+@requires(Permission.ADJUSTMENT_ASK)
+def missing_receipts():
+    """What only waits for its receipt, with the upload in place."""
+    page = queries.page(
+        AdjustmentFilter(status="awaiting_receipt"), before=int_arg("before"), after=int_arg("after"), limit=20
+    )
+    return render("desk/missing_receipts.html", "desk/_missing_receipts.html", page=page, form=DecisionForm(),
+                  pages=page_links(page, "desk.missing_receipts"),
+                  max_bytes=policy.get("receipt_max_bytes"))  # fmt: skip
+
+
+@bp.get("/adjustments/<int:adjustment_id>")
+@requires(Permission.ADJUSTMENT_VIEW)
+def adjustment(adjustment_id: int):
+    """One adjustment: receipts, history, and what may be done."""
+    return render("desk/adjustment.html", "desk/_panel.html", **detail_context(adjustment_id))
+
+
+def detail_context(adjustment_id: int) -> dict:
+    """What the detail's templates need. Aborts with 404 for one that does not exist."""
+    detail: Detail | None = queries.detail(adjustment_id, current_actor())
+    if detail is None:
+        abort(404)
+    form = DecisionForm(formdata=None, version=str(detail.row.version))
+    return {"detail": detail, "form": form, "actions": actions, "error": None, "typed_reason": "",
+            "max_bytes": policy.get("receipt_max_bytes")}  # fmt: skip

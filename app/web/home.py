@@ -1,0 +1,59 @@
+"""今日: what needs someone now, money today, and the figures behind it (U1)."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from app.domain.people.roles import Permission
+from app.domain.reports import home as figures
+from app.web.context import register_count
+from app.web.filters import day
+from app.web.permissions import can, requires
+from app.web.rendering import render
+
+bp = Blueprint("home", __name__)
+
+# The navigation asks only for items that the person may open.
+register_count("approvals", lambda _person: figures.approvals_waiting())
+register_count("receipts_missing", lambda _person: figures.receipts_missing())
+register_count("notices_failed", lambda _person: figures.notices_failed())
+
+
+@bp.get("/")
+@requires(Permission.HOME)
+def today():
+    """The start page. An account without sight of families (admin) sees only what waits for it."""
+    sees_money = can(Permission.ADJUSTMENT_VIEW)
+    money = figures.money_by_day() if sees_money else []
+    return render(
+        "home/today.html",
+        waiting=figures.waiting(),
+        arrears=figures.arrears() if sees_money else None,
+        money=money,
+        charts=_charts(money) if sees_money else {},
+    )
+
+
+def _charts(money: list) -> dict:
+    groups, delivery = figures.balance_groups(), figures.delivery_by_day()
+    return {
+        "money": {
+            "kind": "bar", "labels": [day(d.on) for d in money], "unit": "money",
+            "series": [
+                {"name": "入账", "data": [str(d.money_in) for d in money], "tone": "good"},
+                {"name": "出账", "data": [str(d.money_out) for d in money], "tone": "ended"},
+            ],
+        },
+        "balances": {
+            "kind": "bar", "labels": [word for word, _ in groups], "unit": "count",
+            "series": [{"name": "家庭数", "data": [count for _, count in groups], "tone": "active"}],
+        },
+        "delivery": {
+            "kind": "stack", "labels": [day(d.on) for d in delivery], "unit": "count",
+            "series": [
+                {"name": "已送达", "data": [d.sent for d in delivery], "tone": "good"},
+                {"name": "待发送", "data": [d.waiting for d in delivery], "tone": "waiting"},
+                {"name": "失败", "data": [d.failed for d in delivery], "tone": "danger"},
+            ],
+        },
+    }  # fmt: skip

@@ -1,0 +1,220 @@
+"""The one table from every state of the system to its word and colour.
+
+Tones say what a state asks of the reader, and each has one colour (static/desk.css):
+waiting (amber) someone is waited for · danger (red) arrears, failed, dangerous · good (green) money in and
+success · active (teal) in force or under way · ended (grey) over, nothing to do · plain no colour.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from wtforms.fields.choices import SelectChoice
+
+
+class Label(NamedTuple):
+    word: str
+    tone: str = "plain"
+
+
+TONES = ("waiting", "danger", "good", "active", "ended", "plain")
+
+LABELS: dict[str, dict[str, Label]] = {
+    # Whether the wallet may move at all (W6).
+    "wallet_status": {
+        "active": Label("正常", "active"),
+        "frozen": Label("已冻结", "danger"),
+        "closed": Label("已注销", "ended"),
+    },
+    # How the balance stands (W8, 96.30).
+    "wallet_state": {
+        "normal": Label("余额正常", "active"),
+        "low": Label("余额偏低", "waiting"),
+        "arrears": Label("欠费", "danger"),
+        "blocked": Label("暂停预约", "danger"),
+    },
+    "transaction_type": {
+        "recharge": Label("充值", "good"),
+        "deduction": Label("扣费"),
+        "adjustment": Label("调整"),
+        "refund": Label("退款"),
+        "withdrawal": Label("提现"),
+        "withdrawal_reversal": Label("提现退回"),
+        "transfer_in": Label("合并转入"),
+        "transfer_out": Label("合并转出"),
+    },
+    "transaction_status": {
+        "posted": Label("已入账", "good"),
+        "cancelled": Label("已冲销", "ended"),
+    },
+    # W10–W13: a pending adjustment waits either for a receipt or for another person.
+    "adjustment_status": {
+        "pending": Label("待审批", "waiting"),
+        "awaiting_receipt": Label("待补凭证", "waiting"),
+        "completed": Label("已完成", "good"),
+        "cancelled": Label("已取消", "ended"),
+    },
+    "adjustment_cause": {
+        "withdrawn": Label("本人撤回", "ended"),
+        "rejected": Label("已驳回", "danger"),
+        "lapsed": Label("超时失效", "ended"),
+        "failed": Label("执行失败", "danger"),
+    },
+    # Why another person must approve (W12, W14, W19).
+    "approval_reason": {
+        "may_only_ask": Label("前台只能申请，由财务或店长审批", "waiting"),
+        "decrease": Label("减少余额", "waiting"),
+        "correction": Label("纠错", "waiting"),
+        "gift": Label("赠送", "waiting"),
+        "above_direct_limit": Label("超过单笔免审批额度", "waiting"),
+        "above_family_sum": Label("24 小时内对该家庭的累计超过免审批额度", "waiting"),
+        "above_person_sum": Label("经办人 24 小时内的累计超过免审批额度", "waiting"),
+        "receipt_reused": Label("凭证曾经用过", "danger"),
+        "receipt_looks_alike": Label("凭证与以前的相似", "danger"),
+        "late_undo": Label("撤销已完成的调整", "waiting"),
+    },
+    "adjustment_type": {
+        "recharge": Label("充值"),
+        "top_up": Label("补差"),
+        "correction": Label("纠错"),
+        "gift": Label("赠送"),
+    },
+    "adjustment_direction": {
+        "increase": Label("增加", "good"),
+        "decrease": Label("减少"),
+    },
+    "payment_method": {
+        "cash": Label("现金"),
+        "wechat_transfer": Label("微信转账"),
+        "alipay": Label("支付宝"),
+        "bank_transfer": Label("银行转账"),
+        "pos": Label("POS"),
+        "none": Label("无"),
+    },
+    "receipt_flag": {
+        "missing": Label("待补凭证", "waiting"),
+        "attached": Label("有凭证", "active"),
+        "not_needed": Label("无需凭证", "ended"),
+        "duplicate": Label("凭证重复", "danger"),
+        "look_alike": Label("疑似重复", "waiting"),
+    },
+    "withdrawal_status": {
+        "requested": Label("待审批", "waiting"),
+        "approved": Label("待打款", "waiting"),
+        "paid": Label("已打款", "good"),
+        "rejected": Label("已驳回", "danger"),
+        "failed": Label("打款失败", "danger"),
+        "cancelled": Label("已取消", "ended"),
+    },
+    # N1.
+    "notification_status": {
+        "pending": Label("待发送", "waiting"),
+        "sending": Label("发送中", "active"),
+        "sent": Label("已送达", "good"),
+        "failed": Label("发送失败", "danger"),
+        "suppressed": Label("未发送", "ended"),
+    },
+    "notification_channel": {
+        "wechat": Label("微信"),
+        "feishu": Label("飞书"),
+        "in_app": Label("站内"),
+    },
+    # 96.72, in the order of N5.
+    "notification_type": {
+        "booking_made": Label("预约成功"),
+        "booking_cancelled": Label("预约取消"),
+        "class_reminder": Label("上课提醒"),
+        "class_cancelled": Label("课程取消"),
+        "payment_result": Label("支付结果"),
+        "payment_expired": Label("支付超时"),
+        "refund_result": Label("退款结果"),
+        "balance_changed": Label("余额变动"),
+        "low_balance": Label("余额偏低"),
+        "arrears": Label("欠费提醒"),
+        "waitlist_offer": Label("候补名额"),
+        "seat_taken": Label("名额被抢占"),
+        "waitlist_expired": Label("候补失效"),
+        "makeup_credit": Label("待补课"),
+        "compensation_ending": Label("课时补偿到期"),
+        "withdrawal_result": Label("提现结果"),
+    },
+    "member_status": {
+        "trial": Label("体验", "waiting"),
+        "formal": Label("正式会员", "active"),
+        "left": Label("已离馆", "ended"),
+    },
+    "profile_status": {
+        "active": Label("在读", "active"),
+        "left": Label("已离馆", "ended"),
+    },
+    # A student without confirmed level (96.25).
+    "level": {
+        "none": Label("未定级", "ended"),
+    },
+    "gender": {
+        "male": Label("男"),
+        "female": Label("女"),
+        "unknown": Label("未填"),
+    },
+    # P8.
+    "staff_role": {
+        "front_desk": Label("前台"),
+        "finance": Label("财务"),
+        "manager": Label("店长"),
+        "auditor": Label("审计"),
+        "admin": Label("管理员"),
+    },
+    "staff_status": {
+        "active": Label("在职", "active"),
+        "locked": Label("已锁定", "danger"),
+        "disabled": Label("已停用", "ended"),
+    },
+    "actor_type": {
+        "staff": Label("员工"),
+        "parent": Label("家长"),
+        "system": Label("系统"),
+    },
+    "job_status": {
+        "queued": Label("排队中", "waiting"),
+        "running": Label("进行中", "active"),
+        "done": Label("已完成", "good"),
+        "cancelled": Label("已取消", "ended"),
+        "failed": Label("失败", "danger"),
+    },
+    "health": {
+        "ok": Label("正常", "good"),
+        "degraded": Label("受影响", "waiting"),
+        "down": Label("不可用", "danger"),
+        "unknown": Label("未知", "ended"),
+    },
+}
+
+
+def label(kind: str, value: object) -> Label:
+    """Word and tone of a state. None is a grey dash.
+
+    An unknown value of a known kind shows as it is: a page must not die because a release is one word behind.
+    An unknown kind is a typing error and raises KeyError.
+    """
+    table = LABELS[kind]
+    if value is None:
+        return Label("—", "ended")
+    key = str(value.value) if isinstance(value, Enum) else str(value)
+    return table.get(key) or Label(key)
+
+
+def word(kind: str, value: object) -> str:
+    """Only the word, for texts and exports."""
+    return label(kind, value).word
+
+
+def choices(kind: str) -> list[tuple[str, str]]:
+    """(value, word) of a kind in table order, for filter rows."""
+    return [(value, entry.word) for value, entry in LABELS[kind].items()]
+
+
+def select_choices(kind: str, *only: str) -> list[SelectChoice]:
+    """The same for a form's select or radio field; `only` narrows and orders it."""
+    table = LABELS[kind]
+    return [SelectChoice(value=value, label=table[value].word) for value in only or table]

@@ -1,0 +1,85 @@
+"""The left navigation as data: five groups, and which of their items a person sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One place. `count_key` names the number of people or things waiting there, filled in per request."""
+
+    label: str
+    endpoint: str
+    icon: str
+    permission: str
+    count_key: str | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    key: str
+    label: str
+    icon: str
+    items: tuple[Item, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return sum(item.count for item in self.items)
+
+
+# On a phone these five are the bottom bar. A group without a visible item is not shown.
+GROUPS: tuple[Group, ...] = (
+    Group(
+        "work",
+        "工作台",
+        "home",
+        (
+            Item("今日", "home.today", "home", "home"),
+            Item("待办审批", "desk.approvals", "clipboard-check", "adjustment.approve", "approvals"),
+        ),
+    ),
+    Group(
+        "members",
+        "会员",
+        "users",
+        (
+            Item("搜索", "search.index", "search", "search"),
+            Item("余额调整", "desk.adjustments", "coin-yuan", "adjustment.view", "receipts_missing"),
+        ),
+    ),
+    Group("classes", "课程", "calendar-event"),
+    Group("money", "财务", "report-money"),
+    Group(
+        "system",
+        "系统",
+        "settings",
+        (
+            Item("通知中心", "notices.index", "bell", "notice.view", "notices_failed"),
+            Item("审计", "audit.index", "shield-check", "audit.view"),
+            Item("规则", "settings.policies", "settings", "policy.view", "policy_requests"),
+            Item("消息模板", "settings.templates", "message-2", "template.edit"),
+            Item("员工与权限", "staff.index", "users-group", "staff.view", "role_requests"),
+            Item("系统状态", "system.state", "server-2", "system.view"),
+        ),
+    ),
+)
+
+
+def visible_groups(
+    can: Callable[[str], bool], endpoints: Collection[str], counts: Mapping[str, int] | None = None
+) -> list[Group]:
+    """The groups with the items that exist and that this person may open, with their counts."""
+    counts = counts or {}
+    groups = []
+    for group in GROUPS:
+        items = tuple(
+            replace(item, count=counts.get(item.count_key, 0)) if item.count_key else item
+            for item in group.items
+            if item.endpoint in endpoints and can(item.permission)
+        )
+        if items:
+            groups.append(replace(group, items=items))
+    return groups

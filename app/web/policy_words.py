@@ -1,0 +1,37 @@
+"""How a policy figure is said on pages: 15m as 15 分钟, 1000.00 as ¥1,000.00."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from app.domain.policy.registry import Policy
+from app.web.filters import filesize, money
+
+_UNITS = {"s": "秒", "m": "分钟", "h": "小时", "d": "天"}
+_SWITCH = {"on": "开启", "off": "关闭"}
+_HELP = {
+    "时长": "数字加单位：90s（秒）、15m（分钟）、6h（小时）、60d（天）",
+    "元": "不超过两位小数的金额，如 1000.00",
+    "时段": "本地时间的起止，如 21:30-08:00；不需要时写 off",
+    "字节": "整数，1 MB 是 1048576",
+}
+
+
+def said(policy: Policy, text: str) -> str:
+    """The value in words; `text` is as it is stored."""
+    if policy.unit == "时长":
+        return f"{text[:-1]} {_UNITS[text[-1]]}"
+    if policy.unit == "元":
+        return money(Decimal(text))
+    if policy.unit == "开关":
+        return _SWITCH[text]
+    if policy.unit == "字节":
+        return filesize(int(text))
+    if policy.unit == "时段":
+        return "不设" if text == "off" else text.replace("-", " – ")
+    return f"{text} {policy.unit}"
+
+
+def writing_help(policy: Policy) -> str:
+    """How a new value is written."""
+    return _HELP.get(policy.unit, "整数")

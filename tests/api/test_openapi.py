@@ -1,0 +1,180 @@
+"""The document is valid, complete, bare, and readable without an outside host (96.19)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.api.v1 import openapi
+from app.api.v1.codes import CODES
+from app.api.v1.contract import ENDPOINTS
+
+#: what this release serves, as the contract writes it
+CALLS = {
+    ("post", "/auth/login"): {"code", "nickname", "consent_version"},
+    ("post", "/auth/refresh"): {"refresh_token"},
+    ("post", "/auth/logout"): None,
+    ("post", "/auth/phone"): {"code"},
+    ("get", "/me"): None,
+    ("patch", "/me"): {"nickname", "real_name"},
+    ("get", "/profiles"): None,
+    ("post", "/profiles"): {"name", "birthday", "gender", "level"},
+    ("patch", "/profiles/{profile_id}"): {"name", "birthday", "gender", "level"},
+    ("get", "/me/notification-preferences"): None,
+    ("put", "/me/notification-preferences"): {
+        "booking_made", "booking_cancelled", "balance_changed", "low_balance", "class_reminder",
+    },
+    ("get", "/me/subscriptions"): None,
+    ("post", "/me/subscriptions"): {"template", "accepted"},
+    ("get", "/notifications"): None,
+    ("post", "/notifications/{notification_id}/read"): None,
+    ("get", "/wallet"): None,
+    ("get", "/wallet/balance"): None,
+    ("get", "/wallet/transactions"): None,
+}  # fmt: skip
+ANSWERS = {
+    "login": "access_token expires_in refresh_token user profiles wallet",
+    "refresh": "access_token expires_in refresh_token",
+    "get_me": "id nickname real_name phone_masked member_status registered_at family_id",
+    "add_profile": "id name birthday gender level status",
+    "list_profiles": "items next_cursor",
+    "list_subscriptions": "items next_cursor",
+    "add_subscription": "template remaining",
+    "list_notifications": "items next_cursor unread_count",
+    "read_notification": "id type title text page created_at read_at",
+    "get_wallet": "balance currency status state state_text overdraft_limit available booking_allowed members",
+    "get_balance": "balance state updated_at",
+    "list_transactions": "items next_cursor",
+}
+QUERIES = {
+    "list_notifications": {"cursor", "limit", "unread"},
+    "list_transactions": {"type", "date_from", "date_to", "profile_id", "cursor", "limit"},
+}
+
+
+@pytest.fixture
+def document(client):
+    response = client.get("/api/v1/openapi.json")
+    assert response.mimetype == "application/json"
+    return response.get_json()
+
+
+def operations(document):
+    return {
+        (method, path.removeprefix("/api/v1")): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def resolve(document, schema):
+    return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def test_every_call_with_its_body(document):
+    found = operations(document)
+    assert set(found) == set(CALLS)
+    for call, fields in CALLS.items():
+        body = found[call].get("requestBody")
+        assert (body is None) == (fields is None), call
+        if body:
+            schema = resolve(document, body["content"]["application/json"]["schema"])
+            assert set(schema["properties"]) == fields, call
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_answer_has_the_fields_of_the_contract(document, name):
+    operation = next(op for op in operations(document).values() if op["operationId"] == name)
+    status = "201" if name == "add_profile" else "200"
+    envelope = operation["responses"][status]["content"]["application/json"]["schema"]
+    assert set(envelope["required"]) == {"code", "message", "data", "request_id"}
+    data = resolve(document, envelope["properties"]["data"])
+    assert set(data["properties"]) == set(ANSWERS[name].split())
+    assert set(data["required"]) >= set(ANSWERS[name].split()) - {"currency"}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query(document, name):
+    operation = next(op for op in operations(document).values() if op["operationId"] == name)
+    assert {p["name"] for p in operation["parameters"] if p["in"] == "query"} == QUERIES[name]
+
+
+def test_structure(document):
+    assert document["openapi"] == "3.1.0"
+    assert set(document) == {"openapi", "info", "servers", "tags", "paths", "components"}
+    assert {"title", "version"} <= set(document["info"])
+    ids = [operation["operationId"] for operation in operations(document).values()]
+    assert len(ids) == len(set(ids))
+    tags = {tag["name"] for tag in document["tags"]}
+    for (method, path), operation in operations(document).items():
+        assert set(operation["tags"]) <= tags
+        assert operation["summary"]
+        assert operation["description"]
+        in_path = [p for p in operation["parameters"] if p["in"] == "path"]
+        assert {p["name"] for p in in_path} == set(re.findall(r"{(\w+)}", path))
+        assert all(p["required"] for p in in_path)
+        assert all({"name", "in", "schema"} <= set(p) for p in operation["parameters"])
+        assert all(re.fullmatch("[1-5][0-9][0-9]", status) for status in operation["responses"])
+        assert all(answer["description"] for answer in operation["responses"].values())
+        assert operation["security"] == ([] if path in ("/auth/login", "/auth/refresh") else [{"token": []}])
+        assert ("requestBody" in operation) <= (method != "get")
+
+
+def test_references_and_schemas(document):
+    names = set(document["components"]["schemas"])
+    used = set()
+
+    def walk(part):
+        if isinstance(part, dict):
+            if "$ref" in part:
+                assert part["$ref"].startswith("#/components/schemas/")
+                used.add(part["$ref"].rpartition("/")[2])
+            kinds = part.get("type")
+            if isinstance(kinds, str):
+                assert kinds in {"object", "array", "string", "integer", "number", "boolean", "null", "http"}
+                assert kinds != "number", "money and ids are no floats"
+            if kinds == "array":
+                assert "items" in part
+            assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in part.get("schemas", {}))
+            for value in part.values():
+                walk(value)
+        elif isinstance(part, list):
+            for value in part:
+                walk(value)
+
+    walk(document)
+    assert used <= names
+    unused = names - used - {spec.query.__name__ for spec in ENDPOINTS if spec.query}
+    assert unused == set()
+
+
+def test_every_code_that_a_call_names_is_explained(app):
+    for spec in ENDPOINTS:
+        assert set(openapi.codes_of(spec)) <= set(CODES)
+
+
+def test_requests_compute_no_schema(parent, monkeypatch):
+    from pydantic import BaseModel
+
+    def forbidden(*args, **kwargs):
+        raise AssertionError("a schema was computed for a request")
+
+    monkeypatch.setattr(BaseModel, "model_json_schema", forbidden)
+    assert parent.get("/wallet/transactions?limit=5").status_code == 200
+    assert parent.post("/profiles", {"name": "小雨"}).status_code == 201
+
+
+def test_the_readable_page(client):
+    response = client.get("/api/docs")
+    text = response.get_data(as_text=True)
+    assert response.status_code == 200
+    for (method, path), _ in CALLS.items():
+        assert method.upper() in text
+        assert f"/api/v1{path}" in text
+    for code in CODES:
+        assert code in text
+    assert not re.search(r"(src|href)=\"(https?:)?//", text)
+    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+    assert " style=" not in text
+    assert " onclick=" not in text
