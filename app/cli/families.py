@@ -1,0 +1,71 @@
+"""`flask families import FILE`: take families and their opening balances over from the old system (95, 96.8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+
+from app import money, sheets
+from app.cli.operator import operator, says_refusals
+from app.domain.people import family_import
+from app.domain.people.family_import import ImportRefused, Totals
+from app.domain.people.import_rows import COLUMNS, FamilyLines, gather
+from app.sheets import BadSheet, CellError
+
+group = AppGroup("families", help="Families taken over from elsewhere.")
+
+
+@group.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check the file and print its totals; change nothing.")
+@says_refusals
+def import_file(file: Path, dry_run: bool) -> None:
+    """Import families from FILE (csv in UTF-8, or xlsx): all of it, or nothing."""
+    families = _read(file)
+    try:
+        if dry_run:
+            totals = family_import.preview(families)
+        else:
+            totals = family_import.import_families(families=families, actor=operator())
+    except ImportRefused as refused:
+        _fail(refused.cells)
+    _print(totals, dry_run)
+
+
+def _read(file: Path) -> list[FamilyLines]:
+    try:
+        sheet = sheets.read(file.read_bytes(), COLUMNS)
+    except BadSheet as error:
+        _fail(list(error.errors))
+    families, errors = gather(sheet.rows)
+    errors = sheet.errors + errors
+    # A cell that could not be read is empty afterwards: only the first complaint about it is worth saying.
+    first = {(error.line, error.column): error for error in reversed(errors)}
+    if first:
+        _fail(sorted(first.values(), key=lambda error: error.line))
+    return families
+
+
+def _fail(errors: list[CellError]) -> None:
+    for error in errors:
+        click.echo(str(error), err=True)
+    click.echo(f"{len(errors)} 处有误，没有导入任何内容", err=True)
+    raise click.exceptions.Exit(1)
+
+
+def _print(totals: Totals, dry_run: bool) -> None:
+    click.echo("试运行，没有改动任何数据" if dry_run else "导入完成")
+    click.echo(f"家庭 {totals.families} 户，其中新建 {totals.new_families} 户")
+    click.echo(f"家长 {totals.parents} 位，其中新建 {totals.new_parents} 位")
+    click.echo(f"学员 {totals.students} 位，其中新建 {totals.new_students} 位")
+    click.echo(f"级别 新建 {totals.new_levels} 个")
+    click.echo(f"期初余额合计 {money.yuan(totals.opening_total)}")
+    word = "将入账" if dry_run else "入账"
+    click.echo(f"本次{word} {totals.posted} 笔，{money.yuan(totals.posted_amount)}")
+
+
+def register(app: Flask) -> None:
+    app.cli.add_command(group)

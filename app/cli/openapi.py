@@ -1,0 +1,35 @@
+"""`flask openapi write`: the contract as a file, as /api/v1/openapi.json answers it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+
+from app.api.v1 import openapi
+from app.config import ROOT
+
+group = AppGroup("openapi", help="The OpenAPI document of the mini program's API.")
+
+
+def register(app: Flask) -> None:
+    app.cli.add_command(group)
+
+
+@group.command("write")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=ROOT / "docs" / "openapi.json",
+    help="Where to write it; docs/openapi.json if not given.",
+)
+def write(output: Path) -> None:
+    """Write docs/openapi.json from the code."""
+    text = json.dumps(openapi.build(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    calls = sum(len(methods) for methods in openapi.build()["paths"].values())
+    click.echo(f"{output}: {calls} calls")

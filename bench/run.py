@@ -1,0 +1,84 @@
+"""`python -m bench.run [NAME …] [--quick] [--write]`: run the benchmarks, print their tables, keep them in
+docs/performance.md.
+
+A benchmark is a module of this package with TITLE and `run(context)`, which returns rows of a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import platform
+import re
+from pathlib import Path
+
+import bench
+from app import clock
+from bench.context import Row, context
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+_FRAME = {"context", "run", "wallet_race", "web_floor"}
+
+
+def names() -> list[str]:
+    """The benchmarks; other modules here are scripts of their own."""
+    found = [module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in _FRAME]
+    return [name for name in found if hasattr(importlib.import_module(f"bench.{name}"), "TITLE")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(names())}; all without")
+    parser.add_argument("--quick", action="store_true", help="short rounds and small tables")
+    parser.add_argument("--write", action="store_true", help="keep the tables in docs/performance.md")
+    asked = parser.parse_args()
+    for name in asked.names or names():
+        module = importlib.import_module(f"bench.{name}")
+        with context(quick=asked.quick) as prepared:
+            rows = module.run(prepared)
+            table = render(rows, _circumstances(prepared, quick=asked.quick))
+        print(f"\n{module.TITLE}\n\n{table}")
+        if asked.write:
+            keep(name, module.TITLE, table)
+
+
+def render(rows: list[Row], circumstances: str) -> str:
+    """A Markdown table; the last column says whether the goal was met."""
+    lines = [circumstances, "", "| what | floor | measured | ratio | goal | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        ratio = "–" if row.ratio is None else f"{row.ratio:.2f}"
+        held = {True: "met", False: "**missed**", None: ""}[row.held]
+        lines.append(f"| {row.what} | {row.floor} | {row.measured} | {ratio} | {row.goal} | {held} |")
+    return "\n".join(lines)
+
+
+def _circumstances(prepared, *, quick: bool) -> str:
+    with prepared.bare() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT VERSION()")
+        version = cursor.fetchone()[0]
+    size = "quick run" if quick else f"median of {prepared.rounds} rounds of {prepared.seconds:.0f} s"
+    busy = os.getloadavg()[0]
+    text = (
+        f"{clock.today()}, {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()},"
+        f" {version}, `innodb_flush_log_at_trx_commit=1`, {size}, load {busy:.1f}."
+    )
+    return " ".join([text, *prepared.notes])
+
+
+def keep(name: str, title: str, table: str) -> None:
+    """Put a table between its marks in docs/performance.md, at the end when it is new."""
+    page = PAGE.read_text() if PAGE.exists() else "# Performance\n"
+    begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+    block = f"{begin}\n{table}\n{end}"
+    if begin in page:
+        page = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, page, flags=re.DOTALL)
+    else:
+        page = f"{page.rstrip()}\n\n## {title}\n\n{block}\n"
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+-- The four database users of production, for MySQL 8 and MariaDB 10.6+ (Z7).
+--
+--   sed -e 's/DATABASE/desk/g' -e 's/HOST/10.0.0.%/g' -e 's/APP_PASSWORD/…/' -e 's/MIGRATE_PASSWORD/…/' \
+--       -e 's/REPORT_PASSWORD/…/' -e 's/BACKUP_PASSWORD/…/' deploy/grants.sql | mysql -u root -p
+--
+-- DATABASE is the schema, HOST where the processes connect from. Passwords:
+--   python -c 'import secrets; print(secrets.token_urlsafe(24))'
+-- Run it after `flask db upgrade`, each time: grants on single tables need the table to exist, and the application
+-- may write a new table only once it is named here. Running it again changes nothing.
+--
+-- Rows of `wallet_transactions` and `audit_log` are written once. Triggers say so to everybody; these grants say so
+-- to the application even where somebody has taken the triggers away.
+
+CREATE USER IF NOT EXISTS 'app'@'HOST' IDENTIFIED BY 'APP_PASSWORD';
+CREATE USER IF NOT EXISTS 'migrate'@'HOST' IDENTIFIED BY 'MIGRATE_PASSWORD';
+CREATE USER IF NOT EXISTS 'report'@'HOST' IDENTIFIED BY 'REPORT_PASSWORD';
+CREATE USER IF NOT EXISTS 'backup'@'HOST' IDENTIFIED BY 'BACKUP_PASSWORD';
+
+-- app: web, worker and scheduler. No DDL anywhere. It reads all tables, appends to the three logs, and writes the
+-- others. A grant on the whole schema would take the logs with it: privileges add up and cannot be subtracted.
+GRANT SELECT ON `DATABASE`.* TO 'app'@'HOST';
+GRANT INSERT ON `DATABASE`.`wallet_transactions` TO 'app'@'HOST';
+GRANT INSERT ON `DATABASE`.`audit_log` TO 'app'@'HOST';
+GRANT INSERT ON `DATABASE`.`audit_seals` TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`change_requests`          TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`channel_paces`            TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`families`                 TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`job_runs`                 TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`ledger_anchor_leaves`     TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`ledger_anchors`           TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`levels`                   TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`message_consents`         TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`notification_preferences` TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`notifications`            TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`policies`                 TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`profiles`                 TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`rate_counts`              TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`receipt_bands`            TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`receipts`                 TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`request_keys`             TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`search_terms`             TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`sign_in_failures`         TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`staff`                    TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`staff_recovery_codes`     TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`staff_sessions`           TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`template_wordings`        TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`user_sessions`            TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`users`                    TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`wallet_adjustments`       TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`wallets`                  TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`withdrawals`              TO 'app'@'HOST';
+
+-- migrate: `flask db upgrade`, and verified months that go to the archive. The ledger's triggers need TRIGGER and,
+-- on a server with a binary log, log_bin_trust_function_creators=1 (docs/operations.md). Not for daily use.
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER, LOCK TABLES
+  ON `DATABASE`.* TO 'migrate'@'HOST';
+
+-- report: figures for people with spreadsheets; nothing that identifies a parent or a child, nothing that signs in.
+GRANT SELECT ON `DATABASE`.`wallets`             TO 'report'@'HOST';
+GRANT SELECT ON `DATABASE`.`wallet_transactions` TO 'report'@'HOST';
+GRANT SELECT ON `DATABASE`.`wallet_adjustments`  TO 'report'@'HOST';
+GRANT SELECT ON `DATABASE`.`withdrawals`         TO 'report'@'HOST';
+GRANT SELECT ON `DATABASE`.`levels`              TO 'report'@'HOST';
+GRANT SELECT ON `DATABASE`.`policies`            TO 'report'@'HOST';
+GRANT SELECT (id, merged_into, created_at) ON `DATABASE`.`families` TO 'report'@'HOST';
+GRANT SELECT (id, family_id, member_status, registered_at, enrolled_at) ON `DATABASE`.`users` TO 'report'@'HOST';
+GRANT SELECT (id, family_id, gender, level_id, level_confirmed, status, created_at)
+  ON `DATABASE`.`profiles` TO 'report'@'HOST';
+
+-- backup: a consistent dump with its triggers and its position in the binary log; it writes nothing.
+GRANT SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT ON `DATABASE`.* TO 'backup'@'HOST';
+GRANT RELOAD, PROCESS, REPLICATION CLIENT ON *.* TO 'backup'@'HOST';

@@ -1,0 +1,47 @@
+// The family's wallet: balance, what may still be spent, who shares it, and its transactions.
+
+import { api, h, money, time } from "./core.js";
+import { growing } from "./list.js";
+
+function purse(wallet) {
+  return h("section", { class: `purse ${wallet.state}` },
+    h("span", { class: "sub" }, "钱包余额"),
+    h("div", { class: "figure" }, money(wallet.balance)),
+    h("span", { class: "state" }, wallet.state_text),
+    h("dl", {},
+      h("div", {}, h("dt", {}, "可用额度"), h("dd", {}, money(wallet.available))),
+      h("div", {}, h("dt", {}, "可欠费"), h("dd", {}, money(wallet.overdraft_limit))),
+      h("div", {}, h("dt", {}, "预约"), h("dd", {}, wallet.booking_allowed ? "可预约" : "暂不可预约"))));
+}
+
+const nameOf = (member) => (typeof member === "string" ? member : member.nickname || member.real_name || member.name || "家长");
+
+function row(item) {
+  const positive = !item.amount.startsWith("-");
+  return h("li", {},
+    h("div", { class: item.status === "cancelled" ? "cell struck" : "cell" },
+      h("div", { class: "main" },
+        h("b", {}, item.type_text, item.status === "cancelled" ? "（已取消）" : ""),
+        h("span", { class: "sub" }, [item.profile_name, item.description].filter(Boolean).join(" · ")),
+        h("span", { class: "sub" }, time(item.created_at))),
+      h("div", { class: "side" },
+        h("span", { class: positive ? "money in" : "money" }, money(item.amount, true)),
+        h("span", { class: "sub" }, `余额 ${money(item.balance_after)}`))));
+}
+
+export default {
+  id: "wallet",
+  title: "钱包",
+  tab: { label: "钱包", icon: "wallet" },
+  async show(screen) {
+    const wallet = await api("GET", "/wallet");
+    const transactions = h("div");
+    screen.replaceChildren(
+      purse(wallet),
+      h("h2", { class: "group-title" }, "家庭成员"),
+      h("ul", { class: "cells" }, h("li", {}, h("div", { class: "cell" }, wallet.members.map(nameOf).join("、") || "只有您自己"))),
+      h("h2", { class: "group-title" }, "交易明细"),
+      transactions);
+    await growing(transactions, "/wallet/transactions?limit=10", row, "还没有交易。充值、扣费和退款会列在这里。");
+  },
+};
