@@ -1,0 +1,70 @@
+"""A row for every path parameter, so that the route tests open pages that show something.
+
+A new parameter gets one line in `ids`; what it names is made there through the services. Where one name means
+different things, `ELSEWHERE` says which routes take which.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db, transaction
+from app.domain.audit.models import AuditEntry
+from app.domain.desk.models import Receipt
+from app.domain.outbox.models import Notification
+from app.domain.people import role_changes
+from app.domain.people.models import StaffSession
+from app.domain.policy import changes
+from app.flows import receipts
+from tests.domain.desk import desk
+from tests.factories import make_family
+from tests.gateways.receipt_files import png
+from tests.portal import actor_of, make_staff
+
+#: (beginning of the path, parameter) → the key in `ids` that is meant there
+ELSEWHERE = {("/settings/policies/requests/", "request_id"): "policy_request_id"}
+
+
+def ids() -> dict[str, object]:
+    """Value of every path parameter that a route may have."""
+    family = make_family(balance="120.00", phone="13700001234", birthday="2018-03-02")
+    colleague, admin, manager = make_staff("front_desk"), make_staff("admin"), make_staff("manager")
+    kept = receipts.keep([receipts.Upload("slip.png", BytesIO(png()))], actor=actor_of(colleague))
+    asked = desk.ask(colleague, family, receipts=kept)
+    return {
+        "filename": "desk.svg",
+        "family_id": family.id,
+        "user_id": family.user_id,
+        "profile_id": family.profile_ids[0],
+        "adjustment_id": asked.adjustment_id,
+        "receipt_id": db.session.scalar(sa.select(sa.func.max(Receipt.id))),
+        "staff_id": colleague.id,
+        "request_id": role_changes.ask(staff_id=colleague.id, role="finance", reason="转岗", actor=actor_of(admin)),
+        "policy_request_id": changes.ask(
+            name="overdraft_limit", value="800.00", reason="收紧", actor=actor_of(manager)
+        ),
+        "session_id": _session_of(colleague.id),
+        "entry_id": db.session.scalar(sa.select(sa.func.max(AuditEntry.id))),
+        "notice_id": db.session.scalar(sa.select(sa.func.max(Notification.id))),
+        "notification_id": 1,
+        "name": "overdraft_limit",
+        "kind": "balance_changed",
+    }
+
+
+def values_of(rule: str, names: set[str], found: dict[str, object]) -> dict[str, object]:
+    """What to put into this rule. Raises KeyError for a parameter without a row."""
+    meant = {name: key for (start, name), key in ELSEWHERE.items() if rule.startswith(start)}
+    return {name: found[meant.get(name, name)] for name in names}
+
+
+def _session_of(staff_id: int) -> int:
+    with transaction():
+        now = clock.now()
+        row = StaffSession(token_hash="0" * 64, staff_id=staff_id, created_at=now, last_seen_at=now, proved_at=now)
+        db.session.add(row)
+        db.session.flush()
+        return row.id

@@ -1,0 +1,132 @@
+"""Fixtures for all tests.
+
+Every test that asks for `app` runs once per database that this machine has. It sees one connection inside an
+outer transaction that is rolled back afterwards, so use cases may commit and nothing stays. Only tests that ask
+for `live_app` (concurrency, processes) really commit, each in a database of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from pathlib import Path
+
+import flask_migrate
+import pytest
+import sqlalchemy as sa
+
+from app import config, create_app
+from app.db import db
+from tests import databases
+from tests.databases import FreshDatabase
+
+_KEYS = {
+    "DESK_ENV": "test",
+    "DESK_SECRET_KEY": "test-secret-key-that-is-long-enough-for-hs256",
+    "DESK_INDEX_KEY": "test-index-key-that-is-long-enough-too",
+    "DESK_DATA_KEYS": "t1:" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode(),
+}
+
+
+def make_settings(database_url: str, instance: Path, **environ: str) -> config.Settings:
+    """Settings of a test application; `environ` overrides single DESK_* variables."""
+    return config.load(
+        {
+            **_KEYS,
+            "DESK_DATABASE_URL": database_url,
+            "DESK_INSTANCE_DIR": str(instance),
+            "DESK_REDIS_URL": "redis://127.0.0.1:1/0",  # nobody there: a test that wants Redis says so
+            **environ,
+        },
+        testing=True,
+    )
+
+
+def build_app(database: FreshDatabase, instance: Path, **environ: str):
+    """An application on a migrated database."""
+    app = create_app(make_settings(database.url, instance, **environ))
+    with app.app_context():
+        flask_migrate.upgrade()
+        db.session.remove()
+    return app
+
+
+def pytest_sessionstart(session):
+    missing = databases.missing()
+    if missing:
+        pytest.exit(f"DESK_TEST_REQUIRE asks for {', '.join(sorted(missing))}: not found", returncode=3)
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(
+        f"databases: {', '.join(databases.engines())} · redis: {'server' if databases.has_redis() else 'embedded'}"
+        f" · browser: {'chromium' if databases.CHROMIUM else 'none'}"
+    )
+
+
+@pytest.fixture(scope="session", params=databases.engines())
+def base_app(request):
+    """One migrated application per database for the whole run."""
+    database = FreshDatabase(request.param, "base")
+    with tempfile.TemporaryDirectory(prefix="desk-instance-") as instance:
+        app = build_app(database, Path(instance))
+        yield app
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+    database.drop()
+
+
+@pytest.fixture
+def app(base_app):
+    """The application inside an outer transaction; everything a test commits is rolled back after it."""
+    with base_app.app_context():
+        engine = db.engine
+        connection = engine.connect()
+        outer = connection.begin()
+        engines = db._app_engines[base_app]
+        engines[None] = connection
+        options = db.session.session_factory.kw
+        before = dict(options)
+        options["join_transaction_mode"] = "create_savepoint"
+        db.session.remove()
+        try:
+            yield base_app
+        finally:
+            db.session.remove()
+            engines[None] = engine
+            options.clear()
+            options.update(before)
+            outer.rollback()
+            connection.close()
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture(params=databases.engines())
+def live_app(request, tmp_path):
+    """An application on a database of its own, where everything really commits."""
+    database = FreshDatabase(request.param, "live")
+    app = build_app(database, tmp_path / "instance")
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    database.drop()
+
+
+@pytest.fixture
+def statements(app):
+    """The SQL statements that ran, as a list to count."""
+    seen: list[str] = []
+
+    def note(_conn, _cursor, statement, *_rest):
+        seen.append(statement)
+
+    bind = db.session.get_bind()
+    sa.event.listen(bind, "before_cursor_execute", note)
+    yield seen
+    sa.event.remove(bind, "before_cursor_execute", note)

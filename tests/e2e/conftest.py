@@ -1,0 +1,64 @@
+"""A browser and the running product for journeys through real pages."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests import databases
+from tests.e2e.product import running_product
+
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for the run; without one the journeys are skipped, or fail where DESK_TEST_REQUIRE asks for it."""
+    if not databases.CHROMIUM:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=databases.CHROMIUM, headless=True, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=databases.engines())
+def product(request, tmp_path_factory):
+    """Web, worker, scheduler and sandbox, on each database that this machine has; embedded Redis beside SQLite."""
+    redis_url = "embedded" if request.param == "sqlite" else None
+    with running_product(request.param, tmp_path_factory.mktemp("product"), redis_url=redis_url) as running:
+        yield running
+
+
+def expected(complaint: str) -> bool:
+    """A refused form (422), a request that a newer one replaced, and what taking a picture adds to a page."""
+    taking = os.environ.get("DESK_TAKE_PICTURES") == "1" and "inline style" in complaint
+    return taking or "422" in complaint or complaint.startswith(("htmx:sendAbort", "htmx:afterRequest"))
+
+
+@pytest.fixture
+def new_page(chromium):
+    """Make pages that may only talk to this machine, and that must not complain."""
+    contexts, complaints = [], []
+
+    def make(width: int = 1280, height: int = 860):
+        context = chromium.new_context(
+            locale="zh-CN", timezone_id="Asia/Shanghai", viewport={"width": width, "height": height}
+        )
+        context.route(lambda url: not url.startswith("http://127.0.0.1"), lambda route: route.abort())
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and not expected(m.text) else None)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert complaints == []
