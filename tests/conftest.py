@@ -27,6 +27,11 @@ _KEYS = {
     "DESK_DATA_KEYS": "t1:" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode(),
 }
 
+BROWSER_ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
 
 def make_settings(database_url: str, instance: Path, **environ: str) -> config.Settings:
     """Settings of a test application; `environ` overrides single DESK_* variables."""
@@ -116,6 +121,20 @@ def live_app(request, tmp_path):
         db.session.remove()
         db.engine.dispose()
     database.drop()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for the run, as Playwright allows one a process; without one its tests are skipped, or the run fails
+    where DESK_TEST_REQUIRE asks for it."""
+    if not databases.CHROMIUM:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=databases.CHROMIUM, headless=True, args=BROWSER_ARGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

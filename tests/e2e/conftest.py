@@ -9,24 +9,6 @@ import pytest
 from tests import databases
 from tests.e2e.product import running_product
 
-ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """One browser for the run; without one the journeys are skipped, or fail where DESK_TEST_REQUIRE asks for it."""
-    if not databases.CHROMIUM:
-        pytest.skip("no chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=databases.CHROMIUM, headless=True, args=ARGS)
-        yield browser
-        browser.close()
-
 
 @pytest.fixture(scope="module", params=databases.engines())
 def product(request, tmp_path_factory):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import requests
+from playwright.sync_api import expect
 from sandbox_fake_app import notice, running_fake_app
 
 from sandbox.testing import running_sandbox
 
 OPENID = "demo-parent-01"
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
 @pytest.fixture
@@ -122,29 +118,21 @@ def test_parents_and_a_new_one(phone):
 
 
 @pytest.fixture
-def browser_page():
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("no chromium")
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=FLAGS)
-        context = browser.new_context(
-            locale="zh-CN", timezone_id="Asia/Shanghai", viewport={"width": 390, "height": 844}
-        )
-        context.route(lambda url: not url.startswith("http://127.0.0.1"), lambda route: route.abort())
-        page = context.new_page()
-        page.faults = []
-        page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.on("console", lambda m: m.type == "error" and page.faults.append(m.text))
-        page.expect = api.expect
-        page.set_default_timeout(10000)
-        yield page
-        browser.close()
+def browser_page(chromium):
+    context = chromium.new_context(locale="zh-CN", timezone_id="Asia/Shanghai", viewport={"width": 390, "height": 844})
+    context.route(lambda url: not url.startswith("http://127.0.0.1"), lambda route: route.abort())
+    page = context.new_page()
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and page.faults.append(m.text))
+    page.set_default_timeout(10000)
+    yield page
+    context.close()
 
 
 @pytest.mark.browser
 def test_a_parent_uses_the_phone(phone, browser_page):
-    page, expect = browser_page, browser_page.expect
+    page = browser_page
     page.goto(f"{phone.url}/phone/{OPENID}")
     page.get_by_role("button", name="微信一键登录").click()
     expect(page.get_by_text("¥1,620.00").first).to_be_visible()
@@ -200,7 +188,7 @@ def test_a_parent_uses_the_phone(phone, browser_page):
 
 @pytest.mark.browser
 def test_switches_and_groups_in_a_browser(phone, browser_page):
-    page, expect = browser_page, browser_page.expect
+    page = browser_page
     page.goto(f"{phone.url}/")
     page.get_by_label("家长拒收消息").check()
     expect(page.locator("[data-pill=wechat]")).to_have_text("有故障")
