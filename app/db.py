@@ -154,11 +154,12 @@ def db_now() -> datetime:
 
 # ── transactions ────────────────────────────────────────────────────────────────────────────────────
 
-# R6: whoever locks rows of several tables takes them in this order, ids ascending within a table.
+# R6: whoever locks rows of several tables takes them in this order, ids ascending within a table. The first four are
+# ours: they queue those who would book one person or room twice at a time (docs/decisions/0013-bookings.md).
 LOCK_ORDER = (
-    "course_schedules", "seat_releases", "waitlist_entries", "waitlist_offers", "payment_orders",
-    "payment_attempts", "refunds", "seat_reservations", "bookings", "makeup_credits", "compensation_lots",
-    "wallet_adjustments", "withdrawals", "wallets",
+    "families", "coaches", "venues", "profiles", "course_schedules", "seat_releases", "waitlist_entries",
+    "waitlist_offers", "payment_orders", "payment_attempts", "refunds", "seat_reservations", "bookings",
+    "makeup_credits", "compensation_lots", "wallet_adjustments", "withdrawals", "wallets",
 )  # fmt: skip
 
 #: a pooled connection that rested longer is asked whether it still lives

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from app.domain.audit import models as audit  # noqa: F401
+from app.domain.bookings import models as bookings  # noqa: F401
+from app.domain.catalog import models as catalog  # noqa: F401
+from app.domain.credits import models as credits  # noqa: F401
 from app.domain.desk import models as desk  # noqa: F401
 from app.domain.ledger import models as ledger  # noqa: F401
 from app.domain.outbox import models as outbox  # noqa: F401

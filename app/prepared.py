@@ -84,13 +84,19 @@ class _Form:
             raise ValueError("a prepared statement names every column that has a default")
         self.text = str(compiled)
         self.positional = compiled.positional
-        names = compiled.positiontup if compiled.positional else list(compiled.binds)
-        self.binds = [(name, compiled.binds[name].type._cached_bind_processor(dialect)) for name in names]
+        known = {name: bind for bind, name in compiled.bind_names.items()}
+        names = compiled.positiontup if compiled.positional else list(known)
+        process = {name: known[name].type._cached_bind_processor(dialect) for name in names}
+        self.binds = [(name, process[name]) for name in names]
+        #: what the statement says itself, such as a status to look for
+        self.constants = {name: known[name].value for name in names if name not in parameters}
         columns = statement.selected_columns if statement.is_select else ()
         self.results = [column.type._cached_result_processor(dialect, None) for column in columns]
         self.plain = not any(self.results)
 
     def values(self, parameters: dict[str, Any]) -> Any:
+        if self.constants:
+            parameters = self.constants | parameters
         if self.positional:
             return tuple(bind(parameters[name]) if bind else parameters[name] for name, bind in self.binds)
         return {name: bind(parameters[name]) if bind else parameters[name] for name, bind in self.binds}

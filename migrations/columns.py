@@ -66,6 +66,17 @@ def create_index(name: str, table: str, columns: list[str], *, unique: bool = Fa
         op.create_index(name, table, columns, unique=unique)
 
 
+def add_column(table: str, column: sa.Column) -> None:
+    existing = {found["name"] for found in sa.inspect(op.get_bind()).get_columns(table)}
+    if column.name not in existing:
+        op.add_column(table, column)
+
+
+def drop_column(table: str, name: str) -> None:
+    if name in {found["name"] for found in sa.inspect(op.get_bind()).get_columns(table)}:
+        op.drop_column(table, name)
+
+
 def drop_table(name: str) -> None:
     if sa.inspect(op.get_bind()).has_table(name):
         op.drop_table(name)

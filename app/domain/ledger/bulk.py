@@ -71,11 +71,13 @@ _COLUMNS = (
 )  # fmt: skip
 _FOLLOW_MYSQL = (
     "UPDATE wallets w JOIN wallet_transactions t ON t.wallet_id = w.id AND t.seq = w.version + 1"
-    " SET w.balance = t.balance_after, w.version = t.seq, w.head_hash = t.hash, w.updated_at = t.created_at"
+    " SET w.balance = t.balance_after, w.version = t.seq, w.head_hash = t.hash, w.updated_at = t.created_at,"
+    " w.arrears_since = CASE WHEN t.balance_after < 0 THEN COALESCE(w.arrears_since, t.created_at) END"
     " WHERE w.id IN ({ids})"
 )
 _FOLLOW_SQLITE = (
-    "UPDATE wallets SET balance = t.balance_after, version = t.seq, head_hash = t.hash, updated_at = t.created_at"
+    "UPDATE wallets SET balance = t.balance_after, version = t.seq, head_hash = t.hash, updated_at = t.created_at,"
+    " arrears_since = CASE WHEN t.balance_after < 0 THEN COALESCE(wallets.arrears_since, t.created_at) END"
     " FROM wallet_transactions t WHERE t.wallet_id = wallets.id AND t.seq = wallets.version + 1"
     " AND wallets.id IN ({ids})"
 )

@@ -48,6 +48,8 @@ class Wallet(db.Model):
     head_hash = sa.Column(Digest(), nullable=True)
     #: how far below zero this wallet may go, in yuan; NULL means the policy (W7)
     overdraft_limit = sa.Column(Money, nullable=True)
+    #: when the balance last fell below zero; NULL while it is not (N7)
+    arrears_since = sa.Column(UTCDateTime, nullable=True)
     #: bookings pass the arrears block until then (W23)
     bypass_until = sa.Column(UTCDateTime, nullable=True)
     bypass_reason = sa.Column(sa.String(500), nullable=True)

@@ -120,6 +120,13 @@ def arrears_blocked(balance: Decimal, block_threshold: Decimal) -> bool:
     return balance < ZERO and balance <= -block_threshold
 
 
+def arrears_since(before: datetime | None, balance: Decimal, now: datetime) -> datetime | None:
+    """When an arrears began, carried along each movement: it stays until the balance is back at zero (N7)."""
+    if balance >= ZERO:
+        return None
+    return before or now
+
+
 def available(balance: Decimal, limit: Decimal) -> Decimal:
     """What can still be spent: balance + limit (96.29); below zero when the limit was lowered under an arrears."""
     return balance + limit

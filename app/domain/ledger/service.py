@@ -34,7 +34,7 @@ from app.money import ZERO
 from app.prepared import Prepared
 
 __all__ = [
-    "LockedWallet", "Posting", "Transfer", "credit", "debit", "forget_loaded", "get_balance", "history",
+    "LockedWallet", "Posting", "Transfer", "credit", "debit", "follow_merge", "forget_loaded", "get_balance", "history",
     "lock_wallet", "lock_wallets", "open_wallet", "post", "transfer",
 ]  # fmt: skip
 
@@ -55,6 +55,7 @@ class LockedWallet:
     overdraft_limit: Decimal | None
     bypass_until: datetime | None
     merged_into: int | None
+    arrears_since: datetime | None
 
     @property
     def limit(self) -> Decimal:
@@ -91,9 +92,13 @@ class Transfer:
 _lock_columns = sa.select(
     _wallets.c.id, _wallets.c.family_id, _wallets.c.balance, _wallets.c.status, _wallets.c.version,
     _wallets.c.head_hash, _wallets.c.overdraft_limit, _wallets.c.bypass_until, _wallets.c.merged_into,
+    _wallets.c.arrears_since,
 )  # fmt: skip
 _lock_by_id = Prepared(_lock_columns.where(_wallets.c.id == sa.bindparam("key")).with_for_update())
 _lock_by_family = Prepared(_lock_columns.where(_wallets.c.family_id == sa.bindparam("key")).with_for_update())
+
+
+_merged = Prepared(sa.select(_wallets.c.merged_into).where(_wallets.c.id == sa.bindparam("key")))
 
 
 def open_wallet(family_id: int) -> int:
@@ -188,6 +193,15 @@ def post(
     _record(posting, facts, actor)
     _notify(posting, facts["reason"])
     return posting
+
+
+def follow_merge(wallet_id: int) -> int:
+    """The wallet that this one was merged into, however often, or itself: what is owed back goes there (P11)."""
+    target = _merged.row({"key": wallet_id})
+    while target is not None and target[0] is not None:
+        wallet_id = target[0]
+        target = _merged.row({"key": wallet_id})
+    return wallet_id
 
 
 # ── use cases ───────────────────────────────────────────────────────────────────────────────────────
@@ -303,7 +317,8 @@ _move_wallet = Prepared(
     _wallets.update()
     .where(_wallets.c.id == sa.bindparam("wallet_key"), _wallets.c.version == sa.bindparam("version_was"))
     .values(balance=sa.bindparam("new_balance"), version=sa.bindparam("new_version"),
-            head_hash=sa.bindparam("new_head"), updated_at=sa.bindparam("moment"))
+            head_hash=sa.bindparam("new_head"), arrears_since=sa.bindparam("owing_since"),
+            updated_at=sa.bindparam("moment"))
 )  # fmt: skip
 
 
@@ -325,13 +340,16 @@ def _write(wallet: LockedWallet, facts: dict[str, Any], actor: Actor) -> Posting
         row_id = _insert_row(row).lastrowid
     except IntegrityError as error:
         raise _taken(error, facts) from error
+    owing_since = rules.arrears_since(wallet.arrears_since, row["balance_after"], row["created_at"])
     moved = _move_wallet(
         {"wallet_key": wallet.id, "version_was": wallet.version, "new_balance": row["balance_after"],
-         "new_version": row["seq"], "new_head": row["hash"], "moment": row["created_at"]},
+         "new_version": row["seq"], "new_head": row["hash"], "owing_since": owing_since,
+         "moment": row["created_at"]},
     )  # fmt: skip
     if moved.rowcount != 1:
         raise RuntimeError(f"wallet {wallet.id} moved although it was locked")
     wallet.balance, wallet.version, wallet.head_hash = row["balance_after"], row["seq"], row["hash"]
+    wallet.arrears_since = owing_since
     forget_loaded(wallet.id)
     return Posting(row_id, wallet.id, wallet.family_id, row["seq"], row["type"], row["amount"],
                    row["balance_before"], row["balance_after"], row["created_at"])  # fmt: skip

@@ -27,6 +27,12 @@ class Permission(StrEnum):
     FAMILY_VIEW = "family.view"
     FAMILY_EDIT = "family.edit"
     REVEAL = "family.reveal"  # see a masked phone or birthday, with a reason
+    FAMILY_MERGE = "family.merge"  # move a student or parent, merge families, with their money
+    SCHEDULE_VIEW = "schedule.view"
+    SCHEDULE_EDIT = "schedule.edit"  # create, copy, move, cancel sessions; courses, coaches, venues
+    BOOKING_MAKE = "booking.make"  # book, cancel, take leave for a parent; mark attendance
+    CAPACITY_OVERRIDE = "booking.override"  # one seat above the capacity
+    LATE_REFUND = "booking.late_refund"  # money back after the cutoff: ask for it, approve another's
     ADJUSTMENT_VIEW = "adjustment.view"
     ADJUSTMENT_ASK = "adjustment.ask"
     ADJUSTMENT_DIRECT = "adjustment.direct"  # complete one's own below the limits
@@ -49,14 +55,17 @@ class Permission(StrEnum):
 P = Permission
 _FRONT_DESK = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.FAMILY_EDIT, P.REVEAL, P.ADJUSTMENT_VIEW, P.ADJUSTMENT_ASK,
-    P.RECEIPT_VIEW, P.NOTICE_VIEW,
+    P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE,
 }  # fmt: skip
-_FINANCE = _FRONT_DESK | {P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW}
+_FINANCE = _FRONT_DESK | {
+    P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND,
+}  # fmt: skip
 _MANAGER = _FINANCE | {
+    P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE,
     P.WALLET_CONTROL, P.POLICY_EDIT, P.TEMPLATE_EDIT, P.AUDIT_VIEW, P.STAFF_VIEW, P.ROLE_APPROVE, P.SYSTEM_VIEW,
 }  # fmt: skip
 _AUDITOR = {
-    P.HOME, P.SEARCH, P.FAMILY_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
+    P.HOME, P.SEARCH, P.FAMILY_VIEW, P.SCHEDULE_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
     P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW,
 }  # fmt: skip
 _ADMIN = {P.HOME, P.STAFF_VIEW, P.STAFF_EDIT, P.ROLE_APPROVE, P.SYSTEM_VIEW, P.SYSTEM_RUN, P.POLICY_VIEW}

@@ -74,6 +74,14 @@ def hours_of_day(text: str) -> tuple[time, time] | None:
     return time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
 
 
+def time_of_day(text: str) -> time:
+    """`18:00` on the studio's clock."""
+    found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text, re.ASCII)
+    if not found:
+        raise ValueError("时刻写作 18:00")
+    return time(int(found[1]), int(found[2]))
+
+
 def one_of(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
@@ -120,6 +128,10 @@ _ALL = (
     Policy("shipping_info", "off", "开关", "体验课支付后向微信上报发货信息（虚拟商品）", switch, "支付"),
     # bookings
     Policy("booking_cancel_cutoff", "6h", "时长", "开课前多久以内不能再取消预约", duration, "预约"),
+    Policy("late_refund_limit", "0.00", "元", "过了取消时限仍退款时，不超过多少可免第二人复核", amount,
+           "预约", guarded=True),
+    Policy("capacity_override_seats", "1", "个", "一节课最多可由店长加几个座位", count(0, 9), "预约", guarded=True),
+    Policy("class_reminder_at", "18:00", "时刻", "上课前一天几点提醒家长", time_of_day, "预约"),
     # waitlist
     Policy("waitlist_window", "15m", "时长", "候补名额通知后家长有多久时间确认", duration, "候补"),
     Policy("waitlist_begin_grace", "5m", "时长", "已开始办理的家长在截止后还可完成的时间", duration, "候补"),
@@ -133,6 +145,9 @@ _ALL = (
     Policy("compensation_return_min", "24h", "时长", "取消补课退回的补偿至少还能用多久", duration, "补课"),
     # messages
     Policy("quiet_hours", "21:30-08:00", "时段", "夜间不发送非紧急消息", hours_of_day, "消息"),
+    Policy("arrears_second_after", "3d", "时长", "欠费多久后第二次提醒家长", duration, "消息"),
+    Policy("arrears_third_after", "7d", "时长", "欠费多久后第三次提醒家长，并每天列给员工", duration, "消息"),
+    Policy("arrears_task_after", "14d", "时长", "欠费多久后列入员工待办", duration, "消息"),
     Policy("balance_message_cooldown", "24h", "时长", "同类余额提醒的最短间隔", duration, "消息"),
     Policy("message_lease", "20s", "时长", "一条消息发送中多久没有结果，就当作发送进程已中断、重新发送", duration,
            "消息"),
@@ -155,7 +170,7 @@ GROUPS: dict[str, str] = {
     "登录": "家长与员工的登录有效期和安全要求。",
     "限流": "每分钟的操作次数上限，超出后请稍后再试。",
     "支付": "体验课订单与微信支付；开通支付后按此执行。",
-    "预约": "正式课的预约与取消；开通课表后按此执行。",
+    "预约": "正式课的预约、取消与课前提醒。",
     "候补": "满员后的候补与名额通知；开通候补后按此执行。",
     "补课": "请假、补课与课时补偿；开通补课后按此执行。",
 }

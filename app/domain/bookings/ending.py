@@ -1,0 +1,111 @@
+"""What every end of a booking shares: locking it in the right order, its facts, its refund, its traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app import clock, money
+from app.db import db, execute, lock_row
+from app.domain.audit import service as audit
+from app.domain.audit.actor import Actor, ActorType
+from app.domain.bookings.errors import BookingNotFound
+from app.domain.bookings.freed import seat_freed
+from app.domain.bookings.models import Booking
+from app.domain.catalog import facts
+from app.domain.catalog.facts import SessionFacts
+from app.domain.catalog.models import CourseSchedule
+from app.domain.credits.service import Missed
+from app.domain.ledger import service as ledger
+from app.domain.ledger.models import TransactionType, WalletTransaction
+from app.domain.ledger.service import Posting
+from app.domain.people import roles
+from app.domain.people.models import Profile
+from app.domain.people.roles import Permission
+
+_rows = WalletTransaction.__table__
+
+
+@dataclass(slots=True)
+class Held:
+    """A booking whose session and own row this transaction holds."""
+
+    booking: Booking
+    session: SessionFacts
+    student: str
+
+    @property
+    def missed(self) -> Missed:
+        booking, session = self.booking, self.session
+        return Missed(
+            booking_id=booking.id, family_id=booking.family_id, profile_id=booking.profile_id, student=self.student,
+            course=session.course_name, course_type_id=session.course_type_id, level_id=session.level_id,
+            minutes=session.minutes, price=booking.price, starts_at=session.starts_at,
+        )  # fmt: skip
+
+
+def hold(booking_id: int, actor: Actor) -> Held:
+    """Lock session, then booking (R6). Raises BookingNotFound for nobody's and for another family's; Forbidden."""
+    if actor.type == ActorType.STAFF:
+        roles.require(actor, Permission.BOOKING_MAKE)
+    schedule_id = db.session.scalar(sa.select(Booking.course_schedule_id).where(Booking.id == booking_id))
+    if schedule_id is None:
+        raise BookingNotFound
+    lock_row(CourseSchedule, schedule_id)
+    booking = lock_row(Booking, booking_id)
+    if actor.type == ActorType.PARENT and booking.family_id != actor.family_id:
+        raise BookingNotFound
+    student = db.session.scalar(sa.select(Profile.name).where(Profile.id == booking.profile_id))
+    return Held(booking, facts.of_session(schedule_id), student)
+
+
+def end(held: Held, status: str, actor: Actor, now: datetime, reason: str | None) -> None:
+    """Write the end on the booking and free its seat."""
+    booking = held.booking
+    booking.status = status
+    booking.ended_at = now
+    booking.ended_by = actor.id if actor.type == ActorType.STAFF else None
+    booking.end_reason = reason
+    db.session.flush()
+    seat_freed(booking.course_schedule_id)
+
+
+def payer_wallet(booking: Booking) -> int | None:
+    """The wallet that paid, or the one that it was merged into since (P11); None where no wallet paid."""
+    if booking.debit_id is None:
+        return None
+    wallet_id = execute(sa.select(_rows.c.wallet_id).where(_rows.c.id == booking.debit_id)).scalar_one()
+    return ledger.follow_merge(wallet_id)
+
+
+def refund(held: Held, actor: Actor, *, note: str) -> Posting | None:
+    """Give back what a wallet paid, once: the ledger's key and `reverses` see to it (B3). None where none paid."""
+    booking = held.booking
+    wallet_id = payer_wallet(booking)
+    if wallet_id is None:
+        return None
+    wallet = ledger.lock_wallet(wallet_id=wallet_id)
+    posting = ledger.post(
+        wallet, type=TransactionType.REFUND, amount=booking.price, idempotency_key=f"booking:{booking.id}:refund",
+        reference_type="booking", reference_id=booking.id, reverses_id=booking.debit_id,
+        profile_id=booking.profile_id, user_id=actor.id if actor.type == ActorType.PARENT else None, actor=actor,
+        reason=f"{note} {held.session.course_name} {clock.local(held.session.starts_at):%m月%d日 %H:%M}",
+    )  # fmt: skip
+    booking.refund_id = posting.id
+    db.session.flush()
+    return posting
+
+
+def record(
+    held: Held, action: str, actor: Actor, *, old_status: str, reason: str | None, refunded: Posting | None = None
+) -> None:
+    """The audit row of an end."""
+    booking = held.booking
+    audit.record(
+        actor, action, target_type="booking", target_id=booking.id, family_id=booking.family_id,
+        order_id=booking.order_id, old_status=old_status, new_status=booking.status, reason=reason,
+        after={"schedule": booking.course_schedule_id,
+               "refund": money.plain(refunded.amount) if refunded else "0.00"},
+    )  # fmt: skip

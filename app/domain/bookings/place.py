@@ -1,0 +1,222 @@
+"""Booking a regular class from the wallet: seat, debit and booking together or not at all (B1, B2, B8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from app import clock, money
+from app.db import RequestKey, db_now, execute, transactional
+from app.domain.audit import service as audit
+from app.domain.audit.actor import Actor, ActorType
+from app.domain.bookings import rules, students
+from app.domain.bookings.errors import (
+    AlreadyBooked,
+    ArrearsBlocked,
+    PriceChanged,
+    ScheduleMoved,
+    ScheduleNotFound,
+    SeatFull,
+)
+from app.domain.bookings.models import Booking, BookingKind, BookingSource, BookingStatus
+from app.domain.bookings.students import Student
+from app.domain.catalog import facts
+from app.domain.catalog.facts import SessionFacts
+from app.domain.ledger import rules as wallet_rules
+from app.domain.ledger import service as ledger
+from app.domain.ledger.models import TransactionType
+from app.domain.ledger.service import LockedWallet, Posting
+from app.domain.outbox import service as outbox
+from app.domain.people import roles
+from app.domain.people.roles import Permission
+from app.domain.policy import service as policy
+from app.domain.seats import service as seats
+from app.errors import Invalid
+from app.money import ZERO
+from app.prepared import Prepared
+from app.text import clean
+
+REASON_LENGTH = 200
+
+_bookings = Booking.__table__
+_insert = Prepared(_bookings.insert())
+_note_debit = Prepared(
+    _bookings.update().where(_bookings.c.id == sa.bindparam("key")).values(debit_id=sa.bindparam("posting"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """`balance` is the wallet's after the debit, in yuan."""
+
+    booking_id: int
+    balance: Decimal
+
+
+def book(
+    *,
+    schedule_id: int,
+    profile_id: int,
+    actor: Actor,
+    price: Decimal | None = None,
+    override_reason: str | None = None,
+    request_key: RequestKey | None = None,
+) -> Booked:
+    """Book a class and pay it from the family's wallet. `price` in yuan is what the person saw, where they saw one.
+
+    Refusals come in the order of 96.28: ScheduleNotFound or NotFound, ScheduleCancelled, ScheduleStarted,
+    TrialNeedsPayment, AlreadyBooked, TimeConflict, LevelNotAllowed, SeatFull, PriceChanged, WalletFrozen,
+    WalletClosed, ArrearsBlocked, OverdraftLimitExceeded. Staff may pass a full class with `override_reason` where
+    their role allows it (Forbidden).
+    """
+    try:
+        return _book(
+            schedule_id=schedule_id, profile_id=profile_id, actor=actor, price=price,
+            override_reason=override_reason, request_key=request_key,
+        )  # fmt: skip
+    except ArrearsBlocked as refusal:
+        # The refusal rolled everything back; the reminder is a fact of its own (W23).
+        _remind(profile_id=profile_id, owed=-Decimal(refusal.data["balance"]))
+        raise
+
+
+@transactional
+def _book(
+    *,
+    schedule_id: int,
+    profile_id: int,
+    actor: Actor,
+    price: Decimal | None,
+    override_reason: str | None,
+    request_key: RequestKey | None,
+) -> Booked:
+    override = _override(override_reason, actor)
+    student = students.lock(profile_id, actor)
+    session = facts.of_session(schedule_id)
+    if session is None:
+        raise ScheduleNotFound
+    check(session, student)
+    _take_seat(session, override)
+    if price is not None and price != session.price:
+        raise PriceChanged(data={"price": money.plain(session.price), "seen": money.plain(price)})
+    booking_id = insert(session, student, actor, override_reason=override)
+    wallet = ledger.lock_wallet(family_id=student.family_id)
+    posting = _pay(wallet, session, student, booking_id, actor)
+    balance = wallet.balance if posting is None else posting.balance_after
+    _finish(booking_id, session, student, actor, balance)
+    return Booked(booking_id, balance)
+
+
+# ── the steps ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def check(session: SessionFacts, student: Student) -> None:
+    """What refuses before seat and money are looked at."""
+    rules.check_session(session.status, session.starts_at, db_now(), is_trial=session.is_trial)
+    students.check_free(student, session)
+    rules.check_level(session.course_rank, student.rank, session.lowest_rank)
+
+
+def _override(reason: str | None, actor: Actor) -> str | None:
+    if actor.type == ActorType.STAFF:
+        roles.require(actor, Permission.BOOKING_MAKE)
+    if reason is None:
+        return None
+    roles.require(actor, Permission.CAPACITY_OVERRIDE)
+    reason = clean(reason, REASON_LENGTH)
+    if not reason:
+        raise Invalid.field("override_reason", "请填写加座原因")
+    return reason
+
+
+def _take_seat(session: SessionFacts, override: str | None) -> None:
+    if seats.take(session.id, starts_at=session.starts_at):
+        return
+    # Full, or changed since it was read: what it is now decides.
+    now = facts.of_session(session.id)
+    rules.check_session(now.status, now.starts_at, db_now(), is_trial=now.is_trial)
+    if now.starts_at != session.starts_at:
+        raise ScheduleMoved
+    if override is not None:
+        most = policy.get("capacity_override_seats")
+        if seats.add_override(session.id, most=most) and seats.take(session.id, starts_at=session.starts_at):
+            return
+        raise SeatFull(f"这节课已加过 {most} 个座位，不能再加")
+    raise SeatFull(data={"waitlist_count": 0, "waitlist_capacity": session.waitlist_capacity})
+
+
+def insert(
+    session: SessionFacts,
+    student: Student,
+    actor: Actor,
+    *,
+    kind: str = BookingKind.REGULAR,
+    source: str | None = None,
+    price: Decimal | None = None,
+    order_id: str | None = None,
+    credit_id: int | None = None,
+    override_reason: str | None = None,
+) -> int:
+    """The booking's row, on a seat that was taken. Raises AlreadyBooked."""
+    by_staff = actor.type == ActorType.STAFF
+    try:
+        return _insert(
+            {
+                "course_schedule_id": session.id, "profile_id": student.id, "family_id": student.family_id,
+                "user_id": actor.id if actor.type == ActorType.PARENT else None, "kind": kind,
+                "source": source or (BookingSource.STAFF if by_staff else BookingSource.WALLET),
+                "status": BookingStatus.BOOKED, "price": session.price if price is None else price,
+                "order_id": order_id, "credit_id": credit_id, "free_cancel": False,
+                "override_reason": override_reason, "booked_by": actor.id if by_staff else None,
+                "created_at": clock.now(),
+            }
+        ).lastrowid  # fmt: skip
+    except IntegrityError as error:
+        # The student's row is locked, so this is the constraint's last word (B7).
+        raise AlreadyBooked from error
+
+
+def _pay(
+    wallet: LockedWallet, session: SessionFacts, student: Student, booking_id: int, actor: Actor
+) -> Posting | None:
+    """Debit the price; None for a class that costs nothing. Raises as `book` says."""
+    wallet_rules.check_status(wallet.status, -session.price)
+    bypassed = wallet.bypass_until is not None and db_now() < wallet.bypass_until
+    rules.check_arrears(wallet.balance, policy.get("arrears_block_threshold"), bypassed=bypassed)
+    if session.price == ZERO:
+        return None
+    posting = ledger.post(
+        wallet, type=TransactionType.DEDUCTION, amount=-session.price, idempotency_key=f"booking:{booking_id}:debit",
+        reference_type="booking", reference_id=booking_id, profile_id=student.id,
+        user_id=actor.id if actor.type == ActorType.PARENT else None, actor=actor,
+        reason=f"{session.course_name} {clock.local(session.starts_at):%m月%d日 %H:%M}",
+    )  # fmt: skip
+    _note_debit({"key": booking_id, "posting": posting.id})
+    return posting
+
+
+def _finish(booking_id: int, session: SessionFacts, student: Student, actor: Actor, balance: Decimal) -> None:
+    audit.record(
+        actor, "booking.made", target_type="booking", target_id=booking_id, family_id=student.family_id,
+        new_status=BookingStatus.BOOKED,
+        after={"schedule": session.id, "profile": student.id, "price": money.plain(session.price),
+               "balance": money.plain(balance)},
+    )  # fmt: skip
+    outbox.tell_family(
+        student.family_id, "booking_made",
+        {"course": session.course_name, "starts_at": session.starts_at.isoformat(), "student": student.name,
+         "venue": session.venue_name, "booking_id": booking_id},
+        dedupe=f"booking{booking_id}", user_id=actor.id if actor.type == ActorType.PARENT else None,
+    )  # fmt: skip
+
+
+@transactional
+def _remind(*, profile_id: int, owed: Decimal) -> None:
+    family_id = execute(sa.text("SELECT family_id FROM profiles WHERE id = :id"), {"id": profile_id}).scalar_one()
+    outbox.tell_family(
+        family_id, "arrears", {"owed": money.plain(owed), "time": clock.now().isoformat(), "occasion": "refused"},
+        dedupe=f"refused{profile_id}:{clock.now():%Y%m%d%H%M%S%f}",
+    )  # fmt: skip
