@@ -54,9 +54,9 @@ def export():
     head = ["编号", "时间", "经办类型", "经办", "动作", "对象", "家庭", "原状态", "新状态", "变动前", "变动后", "原因",
             "错误", "IP", "请求编号"]  # fmt: skip
     rows = (
-        [r.id, r.created_at, r.actor_type, r.actor_name, actions.word(r.action), f"{r.target_type} {r.target_id}",
-         r.family_id, r.old_status, r.new_status, _json(r.before), _json(r.after), r.reason, r.error, r.ip,
-         r.request_id]
+        [r.id, r.created_at, r.actor_type, r.actor_name, actions.word(r.action),
+         actions.target(r.target_type, r.target_id), r.family_id, r.old_status, r.new_status,
+         _json(r.before), _json(r.after), r.reason, r.error, r.ip, r.request_id]
         for r in queries.every(asked)
     )  # fmt: skip
     name = f"audit-{clock.today():%Y%m%d}.csv"

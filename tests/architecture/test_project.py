@@ -112,6 +112,14 @@ def test_every_recorded_action_has_its_word():
     assert {name for name in recorded if name not in actions.ACTIONS} == set()
 
 
+def test_every_audited_thing_has_its_word():
+    named = {
+        match for path in python_files("app") for match in re.findall(r"target_type=\"([a-z_]+)\"", path.read_text())
+    }
+    assert "wallet" in named
+    assert {name for name in named if name not in actions.TARGETS} == set()
+
+
 def test_python_of_today_and_of_the_oldest_supported():
     text = (ROOT / "pyproject.toml").read_text()
     assert 'requires-python = ">=3.11"' in text

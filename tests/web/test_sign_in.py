@@ -30,6 +30,11 @@ def actions() -> list[str]:
     return list(db.session.scalars(sa.select(AuditEntry.action).order_by(AuditEntry.id)))
 
 
+def signed_in_by() -> tuple:
+    query = sa.select(AuditEntry.actor_type, AuditEntry.actor_id, AuditEntry.actor_name)
+    return tuple(db.session.execute(query.where(AuditEntry.action == "staff.signed_in")).one())
+
+
 def set_policy(name: str, value: str) -> None:
     with transaction():
         db.session.add(PolicyValue(name=name, value=value, updated_at=clock.now(), updated_by="test"))
@@ -49,6 +54,7 @@ def test_right_password_signs_in_and_leads_to_the_page_asked_for(app):
     assert (answer.status_code, answer.headers["Location"]) == (303, "/account?x=1")
     assert is_in(browser)
     assert actions()[-1] == "staff.signed_in"
+    assert signed_in_by() == ("staff", staff.id, staff.display_name)
     assert browser.get("/sign-in?next=/staff").headers["Location"] == "/staff"
 
 

@@ -103,6 +103,38 @@ AREAS: dict[str, str] = {
 }
 
 
+#: what `target_type` names
+TARGETS: dict[str, str] = {
+    "adjustment": "调整",
+    "booking": "预约",
+    "course": "课程",
+    "course_schedule": "课次",
+    "course_type": "课程类型",
+    "coach": "教练",
+    "venue": "场馆",
+    "data": "数据",
+    "demo": "演示数据",
+    "export": "导出",
+    "family": "家庭",
+    "ledger": "账本",
+    "ledger_anchor": "账本检查点",
+    "makeup_credit": "待补课",
+    "notification": "消息",
+    "policy": "规则",
+    "profile": "学员",
+    "staff": "员工",
+    "template": "消息模板",
+    "user": "家长",
+    "user_session": "家长登录",
+    "wallet": "钱包",
+}
+
+
+def target(kind: str, key: str) -> str:
+    """A thing in words: 「员工 3」; a new kind shows as its code."""
+    return f"{TARGETS.get(kind, kind)} {key}"
+
+
 def word(action: str) -> str:
     """The Chinese word of an action; a new one shows as its code."""
     return ACTIONS.get(action, action)

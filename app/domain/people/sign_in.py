@@ -7,14 +7,14 @@ second and must hold no lock. What is refused is refused in the same words and a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from app import clock
 from app.db import db, transactional
 from app.domain.audit import service as audit
-from app.domain.audit.actor import Actor
+from app.domain.audit.actor import Actor, ActorType
 from app.domain.outbox import service as outbox
 from app.domain.people import attempts, passwords, sessions, totp
 from app.domain.people.attempts import LockedOut
@@ -184,7 +184,10 @@ def _accept_code(*, staff_id: int, account: str, attempt: int, code: str, actor:
 def _welcome(staff_id: int, account: str, how: str, actor: Actor) -> str:
     attempts.forgive(account)
     token = sessions.start(staff_id, ip=actor.ip, user_agent=actor.user_agent)
-    audit.record(actor, "staff.signed_in", target_type="staff", target_id=staff_id, after={"by": how})
+    # Until here nobody was known; from here on it is this person who acts.
+    name = db.session.scalar(sa.select(_staff.c.display_name).where(_staff.c.id == staff_id))
+    person = replace(actor, type=ActorType.STAFF, id=staff_id, name=name)
+    audit.record(person, "staff.signed_in", target_type="staff", target_id=staff_id, after={"by": how})
     return token
 
 
