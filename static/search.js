@@ -1,5 +1,5 @@
 // The top search as a combobox: htmx fetches the answers (250 ms after the last key, older ones dropped),
-// arrow keys choose, Enter opens, Esc closes. Without a choice Enter goes to the full results page.
+// arrow keys choose, Enter opens, Esc closes. Without a choice Enter opens the only answer, or the full results page.
 const input = document.getElementById('search');
 const list = document.getElementById('search-results');
 
@@ -30,6 +30,7 @@ if (input && list) {
   });
   document.addEventListener('htmx:afterSwap', ({ detail }) => {
     if (detail.target !== list) return;
+    list.dataset.answers = input.value.trim();
     const useful = document.activeElement === input && input.value.trim() && list.textContent.trim();
     open(Boolean(useful));
   });
@@ -45,9 +46,13 @@ if (input && list) {
       const at = all.indexOf(active());
       const next = event.key === 'ArrowDown' ? (at + 1) % all.length : (at - 1 + all.length) % all.length;
       choose(all[next]);
-    } else if (event.key === 'Enter' && active()) {
+    } else if (event.key === 'Enter') {
+      // The only answer is meant, unless more was typed since it came.
+      const only = all.length === 1 && !list.hidden && list.dataset.answers === input.value.trim() ? all[0] : null;
+      const target = active() ?? only;
+      if (!target) return;
       event.preventDefault();
-      active().click();
+      target.click();
     }
   });
   document.addEventListener('desk:escape', (event) => {

@@ -54,8 +54,7 @@ def open_family(page: Page, product, typed: str = "zxm") -> str:
     page.keyboard.press("/")
     page.keyboard.type(typed, delay=30)
     expect(page.locator("#search-results a").first).to_contain_text("张女士家庭")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # the only answer
     page.wait_for_url(re.compile(r"/families/\d+$"))
     return page.url
 
