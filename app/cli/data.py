@@ -8,6 +8,8 @@ from flask.cli import AppGroup
 
 from app.cli.operator import operator
 from app.domain.people import keys
+from app.errors import Unavailable
+from app.flows import receipts
 
 group = AppGroup("data", help="Encryption keys and search indexes.")
 
@@ -17,6 +19,10 @@ def rotate() -> None:
     """Encrypt again with the newest data key whatever an older one sealed; may be stopped and run again."""
     for what, count in keys.rotate(actor=operator()).items():
         click.echo(f"{what}：{count} 条改用最新密钥")
+    try:
+        click.echo(f"凭证文件：{receipts.rotate()} 个改用最新密钥")
+    except Unavailable as refusal:
+        raise click.ClickException(refusal.message) from None
     click.echo("完成。所有进程都已换上新的 DESK_DATA_KEYS 之后，旧密钥可以删去。")
 
 

@@ -147,3 +147,23 @@ def test_orphans_go_after_a_day_and_receipts_stay(store):
         assert receipts.sweep_orphans() == 1
         assert receipts.sweep_orphans() == 0
     assert [f"{p.parent.name}/{p.name}" for p in stored(store)] == [used.storage_key]
+
+
+def test_rotation_seals_every_file_with_the_newest_key(app, store):
+    new = keep(png(), pdf())
+    before = vault._keys["t1"]
+    try:
+        vault.install([("t2", b"2" * 32), ("t1", before)], "index secret")
+        assert receipts.rotate() == 2
+        assert receipts.rotate() == 0
+        vault.install([("t2", b"2" * 32)], "index secret")  # the old key is gone, the files are not
+        assert all(vault.unseal(path.read_bytes(), receipts.PURPOSE) for path in stored(store))
+        assert len(stored(store)) == len(new)
+        vault.install([("t3", b"3" * 32)], "index secret")
+        with pytest.raises(Unavailable, match="旧密钥不能删去"):
+            receipts.rotate()
+        result = app.test_cli_runner().invoke(args=["data", "rotate"])
+        assert result.exit_code == 1
+        assert "旧密钥可以删去" not in result.output
+    finally:
+        vault.install(app.extensions["desk.settings"].data_keys, app.extensions["desk.settings"].index_key)
