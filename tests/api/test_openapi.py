@@ -32,6 +32,14 @@ CALLS = {
     ("get", "/wallet"): None,
     ("get", "/wallet/balance"): None,
     ("get", "/wallet/transactions"): None,
+    ("get", "/schedules"): None,
+    ("get", "/schedules/{schedule_id}"): None,
+    ("get", "/schedules/{schedule_id}/availability"): None,
+    ("post", "/bookings"): {"course_schedule_id", "profile_id", "price"},
+    ("get", "/bookings/my"): None,
+    ("get", "/bookings/{booking_id}"): None,
+    ("post", "/bookings/{booking_id}/cancel"): {"reason"},
+    ("post", "/bookings/{booking_id}/leave"): {"reason"},
 }  # fmt: skip
 ANSWERS = {
     "login": "access_token expires_in refresh_token user profiles wallet",
@@ -46,10 +54,35 @@ ANSWERS = {
     "get_wallet": "balance currency status state state_text overdraft_limit available booking_allowed members",
     "get_balance": "balance state updated_at",
     "list_transactions": "items next_cursor",
+    "list_schedules": "items next_cursor",
+    "get_schedule": "id course_name course_type level coach venue starts_at ends_at duration_minutes price status capacity"
+    " booked held available waitlist_count waitlist_capacity my_state",
+    "get_availability": "capacity booked held kept_for_waitlist available waitlist_count waitlist_capacity my_state",
+    "make_booking": "booking balance",
+    "get_booking": "id kind status status_text source price schedule profile_id profile_name order_id created_at"
+    " can_cancel can_leave cancel_until",
+    "list_bookings": "items next_cursor",
+    "cancel_booking": "booking refund_amount balance",
+    "leave_booking": "booking makeup_credit",
 }
 QUERIES = {
     "list_notifications": {"cursor", "limit", "unread"},
     "list_transactions": {"type", "date_from", "date_to", "profile_id", "cursor", "limit"},
+    "list_schedules": {
+        "date_from",
+        "date_to",
+        "type",
+        "level",
+        "venue_id",
+        "coach_id",
+        "available",
+        "profile_id",
+        "cursor",
+        "limit",
+    },
+    "get_schedule": {"profile_id"},
+    "get_availability": {"profile_id"},
+    "list_bookings": {"status", "cursor", "limit"},
 }
 
 
@@ -86,7 +119,7 @@ def test_every_call_with_its_body(document):
 @pytest.mark.parametrize("name", ANSWERS)
 def test_every_answer_has_the_fields_of_the_contract(document, name):
     operation = next(op for op in operations(document).values() if op["operationId"] == name)
-    status = "201" if name == "add_profile" else "200"
+    status = "201" if name in ("add_profile", "make_booking") else "200"
     envelope = operation["responses"][status]["content"]["application/json"]["schema"]
     assert set(envelope["required"]) == {"code", "message", "data", "request_id"}
     data = resolve(document, envelope["properties"]["data"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from app.api.v1 import auth, me, messages, openapi, profiles, wallet
+from app.api.v1 import auth, bookings, me, messages, openapi, profiles, schedules, wallet
 
-GROUPS = (auth, me, profiles, messages, wallet)
+GROUPS = (auth, me, profiles, messages, wallet, schedules, bookings)
 
 
 def build() -> Blueprint:

@@ -47,6 +47,8 @@ class Endpoint:
     summary: str
     data: type[BaseModel]
     body: type[BaseModel] | None = None
+    #: whether a call without any body counts as one with `{}`: every field may be left out
+    body_optional: bool = False
     query: type[BaseModel] | None = None
     status: int = 200
     key: KeyRule = "ignored"
@@ -115,6 +117,7 @@ def endpoint(
     summary: str,
     data: type[BaseModel],
     body: type[BaseModel] | None = None,
+    body_optional: bool = False,
     query: type[BaseModel] | None = None,
     status: int = 200,
     key: KeyRule = "ignored",
@@ -139,6 +142,7 @@ def endpoint(
             summary=summary,
             data=data,
             body=body,
+            body_optional=body_optional,
             query=query,
             status=status,
             key=key,
@@ -166,7 +170,7 @@ def _serve(spec: Endpoint, handler: Callable[..., BaseModel], path_ids: dict[str
         call._parent, call.read = _signed_in(spec.read)
     _count(spec, call)
     if spec.body is not None:
-        call._raw = read_object(raw)
+        call._raw = {} if spec.body_optional and not raw else read_object(raw)
         call.body = _validated(spec.body, call._raw)
     if spec.query is not None:
         call.query = _validated(spec.query, _query_values())

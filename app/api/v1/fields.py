@@ -120,6 +120,18 @@ Birthday = Annotated[
     WithJsonSchema({"type": ["string", "null"], "format": "date"}),
 ]
 
+
+def _price(value: Any) -> Decimal | None:
+    return None if value is None else money.parse(_text(value), name="price")
+
+
+Price = Annotated[
+    Decimal | None,
+    BeforeValidator(_by_rule(_price)),
+    WithJsonSchema({"type": ["string", "null"], "pattern": r"^[0-9]{1,8}(\.[0-9]{1,2})?$", "examples": ["200.00"]}),
+]
+Note = Annotated[str | None, StringConstraints(strict=True, max_length=500)]
+
 # ── in queries ──────────────────────────────────────────────────────────────────────────────────────
 
 Limit = Annotated[

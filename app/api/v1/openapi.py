@@ -23,6 +23,8 @@ TAGS = {
     "profiles": "学员",
     "messages": "消息",
     "wallet": "钱包",
+    "schedules": "课程",
+    "bookings": "预约",
 }
 _PATH_ID = re.compile(r"<id:(\w+)>")
 _REF = "#/components/schemas/"
@@ -127,7 +129,7 @@ def _operation(spec: Endpoint, refs: dict) -> dict[str, Any]:
     }
     if spec.body is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": not spec.body_optional,
             "content": {"application/json": {"schema": refs[(spec.body, "validation")]}},
         }
     return operation

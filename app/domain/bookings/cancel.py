@@ -63,8 +63,7 @@ def cancel(
 def _may_cancel(held: Held, actor: Actor, now: datetime, reason: str | None, late_refund: bool | None) -> bool:
     """Whether it refunds; raises where it may not be cancelled now by this person."""
     booking, session = held.booking, held.session
-    name = "makeup_cancel_cutoff" if booking.kind == BookingKind.MAKEUP else "booking_cancel_cutoff"
-    cutoff = policy.get(name)
+    cutoff = policy.get(rules.cutoff_policy(booking.kind))
     if rules.in_time(now, session.starts_at, cutoff, free=booking.free_cancel):
         return True
     if actor.type != ActorType.STAFF or late_refund is None:

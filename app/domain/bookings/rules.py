@@ -99,6 +99,11 @@ def check_arrears(balance: Decimal, block_threshold: Decimal, *, bypassed: bool)
         )
 
 
+def cutoff_policy(kind: str) -> str:
+    """Name of the policy that says how long before the start a booking of this kind may still be cancelled."""
+    return "makeup_cancel_cutoff" if kind == BookingKind.MAKEUP else "booking_cancel_cutoff"
+
+
 def cancel_until(starts_at: datetime, cutoff: timedelta, *, free: bool) -> datetime:
     """The last moment, inclusive (96.36), at which a parent may cancel; `free` after the studio moved the class."""
     return starts_at if free else starts_at - cutoff

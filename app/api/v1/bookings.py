@@ -1,0 +1,143 @@
+"""Booking, cancelling and taking leave from the mini program (B1–B6)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from flask import Blueprint
+
+from app.api.v1 import class_schemas as schemas
+from app.api.v1 import cursors, schedules
+from app.api.v1.contract import Call, endpoint
+from app.domain.bookings import cancel, leave, place, queries
+from app.domain.bookings.cancel import Cancelled
+from app.domain.bookings.errors import BookingNotFound, SeatFull
+from app.domain.bookings.leave import OnLeave
+from app.domain.bookings.place import Booked
+from app.domain.bookings.queries import BookingView
+from app.domain.catalog import queries as catalog
+
+bp = Blueprint("bookings", __name__, url_prefix="/bookings")
+_LIST = "b"
+_CREDIT_STATES = {
+    "available": ("available", "待补课"), "used": ("booked", "已预约补课"), "expired": ("expired", "已过期"),
+}  # fmt: skip
+
+
+@endpoint(
+    bp, "POST", "",
+    summary="预约正式课", body=schemas.BookingBody, data=schemas.BookingMade, status=201, key="required",
+    limit="money",
+    errors=("SCHEDULE_NOT_FOUND", "NOT_FOUND", "SCHEDULE_STARTED", "SCHEDULE_CANCELLED", "SCHEDULE_MOVED",
+            "TRIAL_NEEDS_PAYMENT", "ALREADY_BOOKED", "TIME_CONFLICT", "LEVEL_NOT_ALLOWED", "SEAT_FULL",
+            "PRICE_CHANGED", "WALLET_FROZEN", "WALLET_CLOSED", "ARREARS_BLOCKED", "OVERDRAFT_LIMIT_EXCEEDED"),
+)  # fmt: skip
+def make_booking(call: Call) -> schemas.BookingMade:
+    """占座、从钱包扣费、成立预约，三件事一起成或一起不成。"""
+    family_id = call.parent.family_id
+
+    @functools.cache  # kept with the key inside the transaction, and answered after it
+    def present(done: Booked) -> schemas.BookingMade:
+        return schemas.BookingMade(booking=_booking(done.booking_id, family_id), balance=done.balance)
+
+    try:
+        return present(
+            place.book(
+                schedule_id=call.body.course_schedule_id, profile_id=call.body.profile_id, price=call.body.price,
+                actor=call.actor, request_key=call.request_key(present),
+            )
+        )  # fmt: skip
+    except SeatFull as refusal:
+        others = catalog.alternatives(call.body.course_schedule_id)
+        shown = schedules.present(others, family_id=family_id, profile_id=call.body.profile_id)
+        refusal.data = {**refusal.data, "alternatives": [one.model_dump(mode="json") for one in shown]}
+        raise
+
+
+@endpoint(bp, "GET", "/my", summary="我的预约", query=schemas.BookingsQuery, data=schemas.Bookings)
+def list_bookings(call: Call) -> schemas.Bookings:
+    """本家庭的全部预约，新的在前。"""
+    asked = call.query
+    found = queries.of_family(
+        call.parent.family_id, status=asked.status, before=cursors.decode(_LIST, asked.cursor), limit=asked.limit
+    )
+    page = found[: asked.limit]
+    more = cursors.encode(_LIST, page[-1].id) if len(found) > asked.limit else None
+    return schemas.Bookings(items=_present(page, call.parent.family_id), next_cursor=more)
+
+
+@endpoint(bp, "GET", "/<id:booking_id>", summary="一个预约", data=schemas.Booking, errors=("NOT_FOUND",))
+def get_booking(call: Call, booking_id: int) -> schemas.Booking:
+    """一个预约的详情，以及现在可否取消、可否请假。"""
+    return _booking(booking_id, call.parent.family_id)
+
+
+@endpoint(
+    bp, "POST", "/<id:booking_id>/cancel",
+    summary="取消预约", body=schemas.EndBody, body_optional=True, data=schemas.BookingCancelled, key="honoured",
+    limit="money", errors=("NOT_FOUND", "INVALID_STATE", "CANCEL_TOO_LATE"),
+)  # fmt: skip
+def cancel_booking(call: Call, booking_id: int) -> schemas.BookingCancelled:
+    """在时限之前取消：钱退回钱包，座位放出。"""
+    family_id = call.parent.family_id
+
+    @functools.cache
+    def present(done: Cancelled) -> schemas.BookingCancelled:
+        booking = _booking(done.booking_id, family_id)
+        return schemas.BookingCancelled(booking=booking, refund_amount=done.refund, balance=done.balance)
+
+    key = call.request_key(present)
+    return present(cancel.cancel(booking_id=booking_id, actor=call.actor, reason=call.body.reason, request_key=key))
+
+
+@endpoint(
+    bp, "POST", "/<id:booking_id>/leave",
+    summary="请假", body=schemas.EndBody, body_optional=True, data=schemas.OnLeave, key="honoured", limit="money",
+    errors=("NOT_FOUND", "INVALID_STATE", "LEAVE_NOT_ALLOWED", "SCHEDULE_STARTED"),
+)  # fmt: skip
+def leave_booking(call: Call, booking_id: int) -> schemas.OnLeave:
+    """开课前请假：不退费，得到一次补课机会。"""
+    family_id = call.parent.family_id
+
+    @functools.cache
+    def present(done: OnLeave) -> schemas.OnLeave:
+        return schemas.OnLeave(booking=_booking(done.booking_id, family_id), makeup_credit=_credit(done, family_id))
+
+    key = call.request_key(present)
+    return present(leave.take_leave(booking_id=booking_id, actor=call.actor, reason=call.body.reason, request_key=key))
+
+
+# ── the form of the answers ─────────────────────────────────────────────────────────────────────────
+
+
+def _booking(booking_id: int, family_id: int) -> schemas.Booking:
+    found = queries.booking(booking_id, family_id=family_id)
+    if found is None:
+        raise BookingNotFound
+    return _present([found], family_id)[0]
+
+
+def _present(views: Sequence[BookingView], family_id: int) -> list[schemas.Booking]:
+    cards = {view.schedule.id: view.schedule for view in views}
+    shown = {one.id: one for one in schedules.present(list(cards.values()), family_id=family_id)}
+    return [
+        schemas.Booking(
+            id=view.id, kind=view.kind, status=view.status, status_text=view.status_text, source=view.source,
+            price=view.price, schedule=shown[view.schedule.id], profile_id=view.profile_id,
+            profile_name=view.profile_name, order_id=view.order_id, created_at=view.created_at,
+            can_cancel=view.can_cancel, can_leave=view.can_leave, cancel_until=view.cancel_until,
+        )
+        for view in views
+    ]  # fmt: skip
+
+
+def _credit(done: OnLeave, family_id: int) -> schemas.Credit:
+    view = queries.credit(done.credit_id)
+    status, text = _CREDIT_STATES[view.status]
+    original = schedules.present([view.original_schedule], family_id=family_id)[0]
+    return schemas.Credit(
+        id=view.id, status=status, status_text=text, original_booking_id=view.original_booking_id,
+        original_schedule=original, left_at=view.left_at, valid_until=view.valid_until,
+        course_type=view.course_type, level=view.level, minutes=view.minutes, profile_id=view.profile_id,
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""Reading bookings: one, a family's list, and what a session is to a family."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db
+from app.domain.bookings import rules
+from app.domain.bookings.models import LIVE, Booking
+from app.domain.catalog import queries as catalog
+from app.domain.catalog.queries import SessionCard
+from app.domain.credits.models import MakeupCredit
+from app.domain.people.models import Profile
+from app.domain.policy import service as policy
+
+_b, _p, _k = Booking.__table__, Profile.__table__, MakeupCredit.__table__
+
+
+class MyState(StrEnum):
+    """What a session is to a family; the first that applies (96.21). Holds and waits come before `full`."""
+
+    BOOKED = "booked"
+    FULL = "full"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class BookingView:
+    """A booking with its session. `price` in yuan; `cancel_until` is the last moment, inclusive (96.36)."""
+
+    id: int
+    kind: str
+    status: str
+    source: str
+    price: Decimal
+    schedule: SessionCard
+    profile_id: int
+    profile_name: str
+    family_id: int
+    order_id: str | None
+    created_at: datetime
+    can_cancel: bool
+    can_leave: bool
+    cancel_until: datetime
+
+    @property
+    def status_text(self) -> str:
+        return rules.STATUS_TEXTS[self.status]
+
+
+def booking(booking_id: int, *, family_id: int) -> BookingView | None:
+    """One booking of this family."""
+    found = _views(_select().where(_b.c.id == booking_id, _b.c.family_id == family_id))
+    return found[0] if found else None
+
+
+def of_family(
+    family_id: int, *, status: str | None = None, before: int | None = None, limit: int = 20
+) -> list[BookingView]:
+    """A family's bookings, newest first; one more than `limit` when there are more. `before` is the last id seen."""
+    query = _select().where(_b.c.family_id == family_id)
+    if status is not None:
+        query = query.where(_b.c.status == status)
+    if before is not None:
+        query = query.where(_b.c.id < before)
+    return _views(query.order_by(_b.c.id.desc()).limit(limit + 1))
+
+
+def _select() -> sa.Select:
+    return sa.select(_b, _p.c.name.label("profile_name")).join_from(_b, _p, _p.c.id == _b.c.profile_id)
+
+
+def _views(query: sa.Select) -> list[BookingView]:
+    rows = list(db.session.execute(query))
+    cards = catalog.session_cards(list({row.course_schedule_id for row in rows})) if rows else {}
+    now = clock.now()
+    # A policy is a query of its own here: once for each kind that is there, not for each row.
+    cutoffs = {kind: policy.get(rules.cutoff_policy(kind)) for kind in {row.kind for row in rows}}
+    return [_view(row, cards[row.course_schedule_id], now, cutoffs[row.kind]) for row in rows]
+
+
+def _view(row: Any, session: SessionCard, now: datetime, cutoff: timedelta) -> BookingView:
+    free = row.free_cancel
+    return BookingView(
+        id=row.id, kind=row.kind, status=row.status, source=row.source, price=row.price, schedule=session,
+        profile_id=row.profile_id, profile_name=row.profile_name, family_id=row.family_id, order_id=row.order_id,
+        created_at=row.created_at,
+        can_cancel=rules.can_cancel(row.status, row.kind, now, session.starts_at, cutoff, free=free),
+        can_leave=rules.can_leave(row.status, row.kind, now, session.starts_at),
+        cancel_until=rules.cancel_until(session.starts_at, cutoff, free=free),
+    )  # fmt: skip
+
+
+def my_states(
+    sessions: Collection[SessionCard], *, family_id: int, profile_id: int | None = None
+) -> dict[int, MyState]:
+    """What each session is to the family, or to one of its students, in one query."""
+    query = sa.select(_b.c.course_schedule_id).where(
+        _b.c.course_schedule_id.in_([one.id for one in sessions]), _b.c.family_id == family_id, _b.c.status.in_(LIVE)
+    )
+    if profile_id is not None:
+        query = query.where(_b.c.profile_id == profile_id)
+    booked = set(db.session.scalars(query)) if sessions else set()
+    return {one.id: _state(one, booked) for one in sessions}
+
+
+def _state(session: SessionCard, booked: set[int]) -> MyState:
+    if session.id in booked:
+        return MyState.BOOKED
+    return MyState.FULL if session.available <= 0 else MyState.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class CreditView:
+    """A makeup credit with the class that it stands for."""
+
+    id: int
+    status: str
+    original_booking_id: int
+    original_schedule: SessionCard
+    left_at: datetime
+    valid_until: datetime
+    course_type: str
+    level: str | None
+    minutes: int
+    profile_id: int
+
+
+def credit(credit_id: int) -> CreditView:
+    """A credit as the contract shows it: open ones past their end are `expired` already (96.65)."""
+    row = db.session.execute(
+        sa.select(_k, _b.c.course_schedule_id).join_from(_k, _b, _b.c.id == _k.c.booking_id).where(_k.c.id == credit_id)
+    ).one()
+    session = catalog.session_card(row.course_schedule_id)
+    lapsed = row.status == "available" and row.valid_until <= clock.now()
+    return CreditView(
+        id=row.id, status="expired" if lapsed or row.status == "void" else row.status,
+        original_booking_id=row.booking_id, original_schedule=session, left_at=row.created_at,
+        valid_until=row.valid_until, course_type=session.course_type, level=session.level, minutes=row.minutes,
+        profile_id=row.profile_id,
+    )  # fmt: skip

@@ -1,0 +1,186 @@
+"""Reading sessions: for the staff's calendar, for parents' lists, and what could be had instead of a full one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db
+from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType, ScheduleStatus, Venue
+from app.domain.people.models import Level
+
+_s, _c, _t = CourseSchedule.__table__, Course.__table__, CourseType.__table__
+_h, _v, _l = Coach.__table__, Venue.__table__, Level.__table__
+
+#: how far ahead an alternative to a full session is looked for
+ALTERNATIVES_WITHIN = timedelta(days=21)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCard:
+    """One session with its names and seats. `status` is `finished` once its end has passed (C6); `price` in yuan."""
+
+    id: int
+    course_id: int
+    course_name: str
+    course_type: str
+    type_name: str
+    is_trial: bool
+    level: str | None
+    coach_id: int
+    coach_name: str
+    venue_id: int
+    venue_name: str
+    starts_at: datetime
+    ends_at: datetime
+    duration_minutes: int
+    price: Decimal
+    status: str
+    capacity: int
+    booked: int
+    held: int
+    kept: int
+    waitlist_capacity: int
+    version: int
+
+    @property
+    def available(self) -> int:
+        """Seats that anybody may take (96.21)."""
+        return self.capacity - self.booked - self.held - self.kept
+
+    @property
+    def waitlist_count(self) -> int:
+        """How many wait: nobody, as long as there is no waitlist."""
+        return 0
+
+
+_FREE = _s.c.capacity - _s.c.booked - _s.c.held - _s.c.kept
+_COLUMNS = (
+    _s.c.id, _c.c.id.label("course_id"), _c.c.name.label("course_name"), _t.c.code.label("course_type"),
+    _t.c.name.label("type_name"), _t.c.is_trial, _l.c.name.label("level"), _h.c.id.label("coach_id"),
+    _h.c.name.label("coach_name"), _v.c.id.label("venue_id"), _v.c.name.label("venue_name"), _s.c.starts_at,
+    _s.c.ends_at, _c.c.duration_minutes, _c.c.price, _s.c.status, _s.c.capacity, _s.c.booked, _s.c.held, _s.c.kept,
+    sa.func.coalesce(_s.c.waitlist_capacity, _c.c.waitlist_capacity, _t.c.waitlist_capacity).label(
+        "waitlist_capacity"
+    ),
+    _s.c.version,
+)  # fmt: skip
+_FROM = (
+    _s.join(_c, _c.c.id == _s.c.course_id)
+    .join(_t, _t.c.id == _c.c.course_type_id)
+    .join(_h, _h.c.id == _s.c.coach_id)
+    .join(_v, _v.c.id == _s.c.venue_id)
+    .outerjoin(_l, _l.c.id == _c.c.level_id)
+)
+_NAMES = [field.name for field in fields(SessionCard)]
+
+
+def select() -> sa.Select:
+    """All columns of a card, unfiltered and unordered."""
+    return sa.select(*_COLUMNS).select_from(_FROM)
+
+
+def card(row: Any) -> SessionCard:
+    """A card from a row of `select`, whatever else the row carries."""
+    values = {name: getattr(row, name) for name in _NAMES}
+    if values["status"] == ScheduleStatus.SCHEDULED and values["ends_at"] <= clock.now():
+        values["status"] = ScheduleStatus.FINISHED
+    return SessionCard(**values)
+
+
+def session_card(schedule_id: int) -> SessionCard | None:
+    row = db.session.execute(select().where(_s.c.id == schedule_id)).first()
+    return None if row is None else card(row)
+
+
+def session_cards(schedule_ids: list[int]) -> dict[int, SessionCard]:
+    """The cards of these sessions, by id."""
+    return {row.id: card(row) for row in db.session.execute(select().where(_s.c.id.in_(schedule_ids)))}
+
+
+def between(
+    starts_from: datetime,
+    starts_before: datetime,
+    *,
+    type: str | None = None,
+    level: str | None = None,
+    venue_id: int | None = None,
+    coach_id: int | None = None,
+) -> list[SessionCard]:
+    """Every session that begins in the half-open interval, cancelled ones too: the staff's calendar."""
+    query = select().where(_s.c.starts_at >= starts_from, _s.c.starts_at < starts_before)
+    query = _filtered(query, type=type, level=level, venue_id=venue_id, coach_id=coach_id)
+    return [card(row) for row in db.session.execute(query.order_by(_s.c.starts_at, _s.c.id))]
+
+
+def _filtered(
+    query: sa.Select, *, type: str | None, level: str | None, venue_id: int | None, coach_id: int | None
+) -> sa.Select:
+    for column, value in ((_t.c.code, type), (_l.c.name, level), (_s.c.venue_id, venue_id), (_s.c.coach_id, coach_id)):
+        if value is not None:
+            query = query.where(column == value)
+    return query
+
+
+# ── for parents ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a list goes on: after the session of this id, which starts then."""
+
+    starts_at: datetime
+    id: int
+
+
+def coming(
+    *,
+    starts_from: datetime,
+    starts_before: datetime | None = None,
+    available: bool | None = None,
+    after: Position | None = None,
+    limit: int = 20,
+    type: str | None = None,
+    level: str | None = None,
+    venue_id: int | None = None,
+    coach_id: int | None = None,
+) -> list[SessionCard]:
+    """Sessions that are on, by time (C3); one more than `limit` when there are more. `available` True asks for free
+    seats, False for full ones."""
+    query = select().where(_s.c.status == ScheduleStatus.SCHEDULED, _s.c.starts_at >= starts_from)
+    if starts_before is not None:
+        query = query.where(_s.c.starts_at < starts_before)
+    if available is not None:
+        query = query.where(_FREE > 0 if available else _FREE <= 0)
+    if after is not None:
+        later = _s.c.starts_at > after.starts_at
+        query = query.where(sa.or_(later, sa.and_(_s.c.starts_at == after.starts_at, _s.c.id > after.id)))
+    query = _filtered(query, type=type, level=level, venue_id=venue_id, coach_id=coach_id)
+    return [card(row) for row in db.session.execute(query.order_by(_s.c.starts_at, _s.c.id).limit(limit + 1))]
+
+
+def alternatives(schedule_id: int, *, limit: int = 3) -> list[SessionCard]:
+    """What could be booked instead of this session: same type and level, a free seat, soonest day first and on a day
+    nearest to its time (B2)."""
+    missed = session_card(schedule_id)
+    if missed is None:
+        return []
+    now = clock.now()
+    found = coming(
+        starts_from=now + timedelta(seconds=1), starts_before=max(now, missed.starts_at) + ALTERNATIVES_WITHIN,
+        available=True, type=missed.course_type, level=missed.level, limit=200,
+    )  # fmt: skip
+    wanted = clock.local(missed.starts_at)
+
+    def nearness(candidate: SessionCard) -> tuple:
+        begins = clock.local(candidate.starts_at)
+        apart = abs((begins.hour - wanted.hour) * 60 + begins.minute - wanted.minute)
+        return begins.date(), apart, candidate.id
+
+    others = (one for one in found if one.id != schedule_id and one.level == missed.level)
+    return sorted(others, key=nearness)[:limit]
