@@ -55,8 +55,8 @@ ANSWERS = {
     "get_balance": "balance state updated_at",
     "list_transactions": "items next_cursor",
     "list_schedules": "items next_cursor",
-    "get_schedule": "id course_name course_type level coach venue starts_at ends_at duration_minutes price status capacity"
-    " booked held available waitlist_count waitlist_capacity my_state",
+    "get_schedule": "id course_name course_type level coach venue starts_at ends_at duration_minutes price status"
+    " capacity booked held available waitlist_count waitlist_capacity my_state",
     "get_availability": "capacity booked held kept_for_waitlist available waitlist_count waitlist_capacity my_state",
     "make_booking": "booking balance",
     "get_booking": "id kind status status_text source price schedule profile_id profile_name order_id created_at"
