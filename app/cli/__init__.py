@@ -8,6 +8,7 @@ from flask import Flask
 
 MODULES = (
     "audit",
+    "catalog",
     "data",
     "demo",
     "doctor",

@@ -8,12 +8,12 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from app import money, sheets
+from app import money
+from app.cli import sheet_files
 from app.cli.operator import operator, says_refusals
 from app.domain.people import family_import
 from app.domain.people.family_import import ImportRefused, Totals
-from app.domain.people.import_rows import COLUMNS, FamilyLines, gather
-from app.sheets import BadSheet, CellError
+from app.domain.people.import_rows import COLUMNS, gather
 
 group = AppGroup("families", help="Families taken over from elsewhere.")
 
@@ -24,36 +24,15 @@ group = AppGroup("families", help="Families taken over from elsewhere.")
 @says_refusals
 def import_file(file: Path, dry_run: bool) -> None:
     """Import families from FILE (csv in UTF-8, or xlsx): all of it, or nothing."""
-    families = _read(file)
+    families = sheet_files.read(file, COLUMNS, gather)
     try:
         if dry_run:
             totals = family_import.preview(families)
         else:
             totals = family_import.import_families(families=families, actor=operator())
     except ImportRefused as refused:
-        _fail(refused.cells)
+        sheet_files.refuse(refused.cells)
     _print(totals, dry_run)
-
-
-def _read(file: Path) -> list[FamilyLines]:
-    try:
-        sheet = sheets.read(file.read_bytes(), COLUMNS)
-    except BadSheet as error:
-        _fail(list(error.errors))
-    families, errors = gather(sheet.rows)
-    errors = sheet.errors + errors
-    # A cell that could not be read is empty afterwards: only the first complaint about it is worth saying.
-    first = {(error.line, error.column): error for error in reversed(errors)}
-    if first:
-        _fail(sorted(first.values(), key=lambda error: error.line))
-    return families
-
-
-def _fail(errors: list[CellError]) -> None:
-    for error in errors:
-        click.echo(str(error), err=True)
-    click.echo(f"{len(errors)} 处有误，没有导入任何内容", err=True)
-    raise click.exceptions.Exit(1)
 
 
 def _print(totals: Totals, dry_run: bool) -> None:

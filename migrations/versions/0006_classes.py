@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("duration_minutes", sa.Integer(), nullable=False),
         sa.Column("price", money(), nullable=False),
         sa.Column("waitlist_capacity", sa.Integer(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("archived_at", utc(), nullable=True),
         sa.Column("created_at", utc(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_courses"),
@@ -145,6 +146,7 @@ def upgrade() -> None:
         sa.Column("end_reason", sa.String(200), nullable=True),
         sa.Column("marked_at", utc(), nullable=True),
         sa.Column("marked_by", sa.BigInteger(), nullable=True),
+        sa.Column("reminded_for", sa.Date(), nullable=True),
         sa.Column("created_at", utc(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_bookings"),
         sa.ForeignKeyConstraint(["course_schedule_id"], ["course_schedules.id"], name="fk_bookings_course_schedule_id"),
@@ -229,6 +231,18 @@ def upgrade() -> None:
     create_index("ix_late_refunds_booking_id", "late_refunds", ["booking_id"])
     create_index("ix_late_refunds_status", "late_refunds", ["status", "asked_at"])
     add_column("wallets", sa.Column("arrears_since", utc(), nullable=True))
+    create_table(
+        "arrears_steps",
+        sa.Column("wallet_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("since", utc(), nullable=False),
+        sa.Column("step", ascii_(8), nullable=False),
+        sa.Column("owed", money(), nullable=False),
+        sa.Column("told_at", utc(), nullable=False),
+        sa.PrimaryKeyConstraint("wallet_id", "since", "step", name="pk_arrears_steps"),
+        sa.ForeignKeyConstraint(["wallet_id"], ["wallets.id"], name="fk_arrears_steps_wallet_id"),
+        sa.CheckConstraint("step IN ('second', 'third')", name=op.f("ck_arrears_steps_step")),
+        sa.CheckConstraint("owed > 0", name=op.f("ck_arrears_steps_owed")),
+    )
     # The first debit below zero since the balance was last at or above it.
     op.execute(
         "UPDATE wallets SET arrears_since = (SELECT MAX(t.created_at) FROM wallet_transactions t"
@@ -237,6 +251,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    drop_table("arrears_steps")
     drop_column("wallets", "arrears_since")
     for table in (
         "late_refunds",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
-from app import create_app
+from app import clock, create_app
 from app.cli.demo.names import STAFF, household
 from app.db import db
 from app.domain.audit.models import AuditEntry
+from app.domain.bookings.models import Booking
+from app.domain.catalog.models import Course, CourseType
+from app.domain.catalog.models import CourseSchedule as Schedule
+from app.domain.credits.models import MakeupCredit
 from app.domain.desk.models import Receipt, WalletAdjustment
 from app.domain.ledger import verify
 from app.domain.ledger.models import Wallet, WalletTransaction
@@ -23,7 +30,7 @@ from tests.conftest import make_settings
 pytestmark = pytest.mark.concurrency
 
 COUNTED = (Family, User, Profile, Level, Staff, Wallet, WalletTransaction, WalletAdjustment, Receipt, Notification,
-           AuditEntry)  # fmt: skip
+           AuditEntry, Schedule, Booking)  # fmt: skip
 
 
 def run(app, *args: str):
@@ -50,6 +57,8 @@ def test_the_demo_from_nothing_to_large(live_app):
     with live_app.app_context():
         _check_people()
         _check_desk()
+        _check_classes()
+        _check_bookings()
         assert ledger_is_true()
         made = counts()
 
@@ -87,6 +96,71 @@ def _check_desk() -> None:
     low, high = db.session.execute(sa.select(sa.func.min(Wallet.balance), sa.func.max(Wallet.balance))).one()
     assert low <= -640 < 2000 < high
     assert set(db.session.scalars(sa.select(Notification.status))) >= {"sent", "failed", "pending"}
+
+
+def _check_classes() -> None:
+    kinds = {row.code: (row.waitlist_capacity, row.is_trial) for row in db.session.scalars(sa.select(CourseType))}
+    assert kinds == {"regular": (8, False), "vip": (5, False), "trial": (8, True)}
+    trial = sa.select(Course.price).join(CourseType).where(CourseType.is_trial)
+    assert set(db.session.scalars(trial)) == {Decimal("200.00")}
+    monday = clock.today() - timedelta(days=clock.today().weekday())
+    weeks = Counter(
+        (clock.local(moment).date() - monday).days // 7 for moment in db.session.scalars(sa.select(Schedule.starts_at))
+    )
+    assert set(weeks) == {-2, -1, 0, 1, 2}
+    assert len(set(weeks.values())) == 1
+    assert 50 <= weeks[0] <= 70
+    one, two = sa.orm.aliased(Schedule), sa.orm.aliased(Schedule)
+    same = sa.or_(one.coach_id == two.coach_id, one.venue_id == two.venue_id)
+    overlap = sa.and_(one.id < two.id, same, one.starts_at < two.ends_at, two.starts_at < one.ends_at)
+    assert db.session.execute(sa.select(one.id).join(two, overlap)).first() is None
+    full = sa.select(sa.func.count()).where(Schedule.booked == Schedule.capacity, Schedule.starts_at > clock.now())
+    assert db.session.scalar(full) >= 8
+
+
+def _check_bookings() -> None:
+    """Seats, bookings and money tell one story: what a service made and what the counters say."""
+    live = sa.select(sa.func.count(Booking.live_profile_id)).where(Booking.course_schedule_id == Schedule.id)
+    assert db.session.execute(sa.select(Schedule.id).where(Schedule.booked != live.scalar_subquery())).first() is None
+    states = Counter(db.session.scalars(sa.select(Booking.status)))
+    assert {"booked", "attended", "absent", "cancelled", "on_leave"} == set(states)
+    assert states["attended"] > 200
+    assert {"wallet", "staff"} == set(db.session.scalars(sa.select(Booking.source)))
+    bookings = {row.id: row for row in db.session.scalars(sa.select(Booking))}
+    rows = db.session.scalars(sa.select(WalletTransaction).where(WalletTransaction.reference_type == "booking")).all()
+    debits = {row.id: row for row in rows if row.type == "deduction"}
+    assert {booking.debit_id for booking in bookings.values()} == set(debits)
+    assert all(-debits[b.debit_id].amount == b.price for b in bookings.values())
+    assert all(debits[b.debit_id].reference_id == str(b.id) for b in bookings.values())
+    refunds = {row.id for row in rows if row.type == "refund"}
+    assert {b.refund_id for b in bookings.values() if b.status == "cancelled"} == refunds
+    assert all(b.refund_id is None for b in bookings.values() if b.status != "cancelled")
+    credits = set(db.session.scalars(sa.select(MakeupCredit.booking_id)))
+    assert credits == {b.id for b in bookings.values() if b.status == "on_leave"}
+    # In every wallet time runs one way.
+    one, two = sa.orm.aliased(WalletTransaction), sa.orm.aliased(WalletTransaction)
+    after = sa.and_(two.wallet_id == one.wallet_id, two.seq == one.seq + 1, two.created_at < one.created_at)
+    assert db.session.execute(sa.select(one.id).join(two, after)).first() is None
+    # What the stories end at, before what staff did by hand.
+    ends = {1: "120.00", 3: "-300.00", 4: "-680.00", 7: "60.00", 27: "-640.00", 38: "-520.00"}
+    homes = {number: household(number).openid for number in ends}
+    found = dict(db.session.execute(
+        sa.select(User.openid, Wallet.balance).join(Wallet, Wallet.family_id == User.family_id)
+    ).all())  # fmt: skip
+    assert {number: found[openid] for number, openid in homes.items()} == {n: Decimal(b) for n, b in ends.items()}
+    bypassed = sa.select(Wallet.balance).where(Wallet.bypass_until > clock.now())
+    assert list(db.session.scalars(bypassed)) == [Decimal("-640.00")]
+
+
+@pytest.mark.parametrize("live_app", ["sqlite"], indirect=True)  # the calendar is the same on both
+def test_the_demo_is_whole_in_the_first_minutes_of_a_week(live_app):
+    """Nothing of the week has happened yet, and its last session was put in a day and a half ago."""
+    with clock.travel(by=datetime.fromisoformat("2027-01-04T00:05:00+08:00") - clock.now()):
+        done = run(live_app, "seed")
+        assert done.exit_code == 0, done.output
+        with live_app.app_context():
+            _check_classes()
+            _check_bookings()
 
 
 def _check_bulk_people() -> None:

@@ -10,11 +10,12 @@ import flask_migrate
 from flask import Flask
 from flask.cli import AppGroup
 
-from app import config
-from app.cli.demo import history, large, people, story
+from app import config, money
+from app.cli.demo import classes, history, large, people, story, studio
 from app.cli.demo.names import PASSWORD, STAFF, household
 from app.cli.operator import says_refusals
 from app.db import db
+from app.domain.audit.actor import Actor
 from app.domain.policy import changes
 
 #: families with names, history and a story; more are made in bulk
@@ -66,10 +67,25 @@ def _seed_told() -> None:
     people.make_staff()
     levels = people.make_levels()
     families = {number: people.make_family(household(number), levels) for number in range(1, TOLD + 1)}
-    history.write(families, {number: story.balance(number) for number in families}, story.TOUCHED)
-    story.play(families, people.staff_actors())
+    _tell(families, levels, people.staff_actors())
     story.settle_messages()
     people.finish(families=TOLD)
+
+
+def _tell(families: dict[int, people.Made], levels: dict[str, int], actors: dict[str, Actor]) -> None:
+    """Half a year in bulk, then the last weeks as they happened, by the services."""
+    lessons = studio.make(actors["dianzhang"], levels)
+    owing = {number for number in families if story.balance(number) < 0}
+    booked = classes.plan(families, lessons, left_out=story.without_classes(families), owing=owing)
+    paid = classes.net(booked)
+    history.write(
+        families,
+        {number: story.balance(number) + paid.get(number, money.ZERO) for number in families},
+        before=min(one.at for one in booked),
+    )
+    happenings = [*story.happenings(families, actors), *classes.happenings(booked, actors)]
+    for _, act in sorted(happenings, key=lambda happening: happening[0]):
+        act()
 
 
 def _print_sign_ins() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import zip_longest
@@ -17,18 +17,12 @@ from app.domain.ledger.models import TransactionType
 CLASS_PRICE = Decimal("200.00")
 RECHARGE = Decimal("2000.00")
 WEEK = timedelta(days=7)
-#: where staff did something by hand in the last week, the classes end before it
-QUIET_WEEK = timedelta(days=8)
 
 
-def write(families: dict[int, Made], balances: dict[int, Decimal], quiet: Collection[int]) -> int:
-    """Write every family's history in rounds, oldest first; returns the number of rows. The families in `quiet` have
-    no class in the last eight days."""
-    now = clock.now()
-    columns = [
-        list(_of(made, balances[number], now - QUIET_WEEK if number in quiet else now))
-        for number, made in families.items()
-    ]
+def write(families: dict[int, Made], balances: dict[int, Decimal], before: datetime) -> int:
+    """Write every family's history in rounds, oldest first, all of it before this moment; returns the number of
+    rows."""
+    columns = [list(_of(made, balances[number], before)) for number, made in families.items()]
     rounds = ([m for m in row if m is not None] for row in zip_longest(*columns))
     return bulk.build(rounds, actor=ACTOR)
 

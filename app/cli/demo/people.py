@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -23,6 +24,10 @@ from app.domain.search.service import index_family
 ACTOR = system("演示数据")
 CONSENT_VERSION = "2026-01"
 SEEDED = "demo.seeded"
+
+
+#: something of the demo's past: when it was, and what to do at that moment
+Happening = tuple[datetime, Callable[[], object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def _make_family(*, home: Household, levels: dict[str, int]) -> Made:
     family = db.session.get(Family, user.family_id)
     family.name, user.real_name = home.family, home.parent
     phones.assign(user, home.phone)
-    user.member_status = _status(home.number)
+    user.member_status = status(home.number)
     user.enrolled_at = clock.now() if user.member_status == MemberStatus.FORMAL else None
     level = LEVELS[home.number % len(LEVELS)]
     profiles = [
@@ -118,7 +123,7 @@ def _make_family(*, home: Household, levels: dict[str, int]) -> Made:
     return Made(home.number, family.id, wallet_id, user.id, tuple(p.id for p in profiles), level)
 
 
-def _status(number: int) -> MemberStatus:
+def status(number: int) -> MemberStatus:
     if number % 11 == 0:
         return MemberStatus.TRIAL
     return MemberStatus.LEFT if number % 23 == 0 else MemberStatus.FORMAL

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import sqlalchemy as sa
 
 from app import clock
-from app.cli.demo.people import Made
+from app.cli.demo.people import Happening, Made, status
 from app.cli.demo.pictures import receipt
 from app.db import RequestKey, db, transactional
 from app.domain.audit.actor import Actor
 from app.domain.desk import adjustments, approvals, rules, undo
 from app.domain.ledger import control
 from app.domain.outbox.models import Channel, Notification, Status
+from app.domain.people.models import MemberStatus
 from app.flows import receipts
 from app.flows.receipts import Upload
 
@@ -75,28 +78,30 @@ SCENES = (
 )  # fmt: skip
 
 
-#: families of which something is told
-TOUCHED = frozenset({CLOSED, FROZEN, BYPASSED, OWN_LIMIT} | {scene.family for scene in SCENES})
-
-
 def balance(number: int) -> Decimal:
     """What this family's history ends at."""
     return Decimal(BALANCES.get(number, f"{200 * (1 + number * 7 % 14)}.00"))
 
 
-def play(families: dict[int, Made], actors: dict[str, Actor]) -> None:
-    """Everything that staff did, in the order of time."""
+def without_classes(families: dict[int, Made]) -> set[int]:
+    """Whose wallet is closed or frozen, or who has left the studio."""
+    return {CLOSED, FROZEN} | {number for number in families if status(number) == MemberStatus.LEFT}
+
+
+def happenings(families: dict[int, Made], actors: dict[str, Actor]) -> Iterator[Happening]:
+    """Everything that staff did, each as a moment and what to do at it."""
     now = clock.now()
     today = clock.local(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    _control(families, actors["dianzhang"])
+    yield now - timedelta(days=7), partial(_control, families, actors["dianzhang"])
+    yield now, partial(_let_pass, families, actors["dianzhang"])
     for number, scene in enumerate(SCENES):
         if scene.hour < 0:
             moment = now + timedelta(hours=scene.hour, minutes=number)
         else:
             moment = today - timedelta(days=scene.days_ago) + timedelta(hours=scene.hour, minutes=number * 7 % 60)
         if scene.family in families:
-            _scene(number, scene, families[scene.family], actors, moment)
-    approvals.lapse_due()
+            yield moment, partial(_scene, number, scene, families[scene.family], actors, moment)
+    yield now, approvals.lapse_due
 
 
 def _control(families: dict[int, Made], manager: Actor) -> None:
@@ -112,6 +117,9 @@ def _control(families: dict[int, Made], manager: Actor) -> None:
                 reason="双胞胎家庭，按月结算",
                 actor=manager,
             )
+
+
+def _let_pass(families: dict[int, Made], manager: Actor) -> None:
     if BYPASSED in families:
         until = clock.today() + timedelta(days=10)
         control.grant_bypass(

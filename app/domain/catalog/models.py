@@ -55,6 +55,8 @@ class Course(db.Model):
     #: yuan, what a booking costs from now on; bookings keep what they cost
     price = sa.Column(Money, nullable=False)
     waitlist_capacity = sa.Column(sa.Integer, nullable=True)
+    #: raised by every edit: two people who set a price must not overwrite each other unseen
+    version = sa.Column(sa.Integer, nullable=False, default=1)
     #: an archived course has no new sessions
     archived_at = sa.Column(UTCDateTime, nullable=True)
     created_at = sa.Column(UTCDateTime, nullable=False)

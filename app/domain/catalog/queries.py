@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,8 @@ _h, _v, _l = Coach.__table__, Venue.__table__, Level.__table__
 
 #: how far ahead an alternative to a full session is looked for
 ALTERNATIVES_WITHIN = timedelta(days=21)
+#: more than a day of one type and level ever holds, so that the nearest of a day are among them
+_LOOKED_AT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,29 +155,47 @@ def coming(
 ) -> list[SessionCard]:
     """Sessions that are on, by time (C3); one more than `limit` when there are more. `available` True asks for free
     seats, False for full ones."""
-    query = select().where(_s.c.status == ScheduleStatus.SCHEDULED, _s.c.starts_at >= starts_from)
+    # The page is chosen first and its names are joined afterwards: MariaDB begins with the small tables otherwise,
+    # reads all sessions that are to come and sorts them, for twenty.
+    page = sa.select(_s.c.id).where(_s.c.status == ScheduleStatus.SCHEDULED, _s.c.starts_at >= starts_from)
+    if type is not None or level is not None:
+        page = page.select_from(_FROM)
     if starts_before is not None:
-        query = query.where(_s.c.starts_at < starts_before)
+        page = page.where(_s.c.starts_at < starts_before)
     if available is not None:
-        query = query.where(_FREE > 0 if available else _FREE <= 0)
+        page = page.where(_FREE > 0 if available else _FREE <= 0)
     if after is not None:
         later = _s.c.starts_at > after.starts_at
-        query = query.where(sa.or_(later, sa.and_(_s.c.starts_at == after.starts_at, _s.c.id > after.id)))
-    query = _filtered(query, type=type, level=level, venue_id=venue_id, coach_id=coach_id)
-    return [card(row) for row in db.session.execute(query.order_by(_s.c.starts_at, _s.c.id).limit(limit + 1))]
+        # The first condition says nothing new to us, and to the database where in the index to begin.
+        page = page.where(
+            _s.c.starts_at >= after.starts_at,
+            sa.or_(later, sa.and_(_s.c.starts_at == after.starts_at, _s.c.id > after.id)),
+        )
+    page = _filtered(page, type=type, level=level, venue_id=venue_id, coach_id=coach_id)
+    chosen = page.order_by(_s.c.starts_at, _s.c.id).limit(limit + 1).subquery("page")
+    query = sa.select(*_COLUMNS).select_from(_FROM.join(chosen, chosen.c.id == _s.c.id))
+    return [card(row) for row in db.session.execute(query.order_by(_s.c.starts_at, _s.c.id))]
 
 
-def alternatives(schedule_id: int, *, limit: int = 3) -> list[SessionCard]:
+def alternatives(
+    schedule_id: int, *, busy: Collection[tuple[datetime, datetime]] = (), limit: int = 3
+) -> list[SessionCard]:
     """What could be booked instead of this session: same type and level, a free seat, soonest day first and on a day
-    nearest to its time (B2)."""
+    nearest to its time (B2). `busy` are the times at which the student is elsewhere."""
     missed = session_card(schedule_id)
     if missed is None:
         return []
     now = clock.now()
-    found = coming(
-        starts_from=now + timedelta(seconds=1), starts_before=max(now, missed.starts_at) + ALTERNATIVES_WITHIN,
-        available=True, type=missed.course_type, level=missed.level, limit=200,
-    )  # fmt: skip
+    query = select().where(
+        _s.c.status == ScheduleStatus.SCHEDULED,
+        _s.c.starts_at > now,
+        _s.c.starts_at < max(now, missed.starts_at) + ALTERNATIVES_WITHIN,
+        _s.c.id != schedule_id,
+        _FREE > 0,
+        _t.c.code == missed.course_type,
+        _l.c.id.is_(None) if missed.level is None else _l.c.name == missed.level,
+    )
+    found = [card(row) for row in db.session.execute(query.order_by(_s.c.starts_at, _s.c.id).limit(_LOOKED_AT))]
     wanted = clock.local(missed.starts_at)
 
     def nearness(candidate: SessionCard) -> tuple:
@@ -182,5 +203,5 @@ def alternatives(schedule_id: int, *, limit: int = 3) -> list[SessionCard]:
         apart = abs((begins.hour - wanted.hour) * 60 + begins.minute - wanted.minute)
         return begins.date(), apart, candidate.id
 
-    others = (one for one in found if one.id != schedule_id and one.level == missed.level)
-    return sorted(others, key=nearness)[:limit]
+    possible = (one for one in found if not any(one.starts_at < ends and one.ends_at > begins for begins, ends in busy))
+    return sorted(possible, key=nearness)[:limit]

@@ -20,10 +20,10 @@ from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.ledger import service as ledger
 from app.domain.ledger.models import TransactionType, Wallet
-from app.domain.people import phones, rules
+from app.domain.people import levels, phones, rules
 from app.domain.people.import_plan import Plan, make_plan, opening_key
 from app.domain.people.import_rows import FamilyLines, ParentLine, StudentLine
-from app.domain.people.models import Family, Level, MemberStatus, Profile, ProfileStatus, User
+from app.domain.people.models import Family, MemberStatus, Profile, ProfileStatus, User
 from app.domain.people.roles import Permission, require
 from app.domain.search.service import index_families
 from app.money import ZERO, plain
@@ -67,7 +67,7 @@ def import_families(*, families: list[FamilyLines], actor: Actor) -> Totals:
     require(actor, Permission.FAMILY_EDIT)
     plan = _plan(families)
     totals = _count(families, plan)
-    _make_levels(plan)
+    levels.make(plan.new_levels, plan.levels)
     _make_families(families, plan)
     changed = [lines for lines in families if _change_people(lines, plan)]
     _add_people(families, plan)
@@ -102,16 +102,7 @@ def _count(families: list[FamilyLines], plan: Plan) -> Totals:
     return totals
 
 
-# ── families and levels ─────────────────────────────────────────────────────────────────────────────
-
-
-def _make_levels(plan: Plan) -> None:
-    highest = db.session.execute(sa.select(sa.func.max(Level.rank))).scalar() or 0
-    for rank, name in enumerate(plan.new_levels, start=highest + 1):
-        level = Level(name=name, rank=rank)
-        db.session.add(level)
-        plan.levels[name.casefold()] = level
-    db.session.flush()
+# ── families ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _make_families(families: list[FamilyLines], plan: Plan) -> None:

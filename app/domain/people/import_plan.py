@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from app import money
 from app.db import db
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
+from app.domain.people import levels
 from app.domain.people.import_rows import FamilyLines
 from app.domain.people.models import Family, Level, Profile, User
 from app.domain.people.phones import whole_index
@@ -109,18 +109,9 @@ def _check_phones(families: list[FamilyLines], plan: Plan) -> None:
 
 
 def _find_levels(families: list[FamilyLines], plan: Plan) -> None:
-    plan.levels = {level.name.casefold(): level for level in db.session.scalars(sa.select(Level))}
-    asked: dict[str, str] = {}
-    for lines in families:
-        for student in lines.students.values():
-            if student.level:
-                asked.setdefault(student.level.casefold(), student.level)
-    plan.new_levels = sorted((name for key, name in asked.items() if key not in plan.levels), key=_natural)
-
-
-def _natural(name: str) -> list[Any]:
-    """L2 before L10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.casefold()) for part in re.split(r"([0-9]+)", name)]
+    plan.levels = levels.known()
+    asked = (student.level for lines in families for student in lines.students.values() if student.level)
+    plan.new_levels = levels.missing(asked, plan.levels)
 
 
 def _check_openings(families: list[FamilyLines], plan: Plan) -> None:

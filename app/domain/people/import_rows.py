@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 
 from app import money
-from app.domain.people import rules
+from app.domain.people import levels, rules
 from app.domain.people.models import MemberStatus
 from app.errors import Invalid
 from app.money import ZERO
@@ -20,7 +20,6 @@ COLUMNS = (
     "family", "parent_name", "openid", "phone", "student", "birthday", "level", "member_status", "opening_balance",
 )  # fmt: skip
 REQUIRED = {"family": "家庭名称", "parent_name": "家长姓名", "openid": "openid", "student": "学员姓名"}
-LEVEL_MAX = 32
 _OPENID = re.compile(r"[!-~]{1,64}")
 _PHONE = re.compile(r"1[0-9]{10}", re.ASCII)
 _DATE = re.compile(r"([0-9]{4})[-/]([0-9]{1,2})[-/]([0-9]{1,2})", re.ASCII)
@@ -170,12 +169,6 @@ def _birthday(text: str) -> str:
     return rules.birthday(day).isoformat()
 
 
-def _level(text: str) -> str:
-    if len(text) > LEVEL_MAX:
-        raise ValueError(f"级别名称最多 {LEVEL_MAX} 个字")
-    return text
-
-
 def _member_status(text: str) -> str:
     if text not in set(MemberStatus):
         raise ValueError("会员状态为 trial、formal 或 left")
@@ -195,7 +188,7 @@ _CHECKS = {
     "phone": _phone,
     "student": lambda text: rules.person_name(text, field="student", label="学员姓名"),
     "birthday": _birthday,
-    "level": _level,
+    "level": levels.checked,
     "member_status": _member_status,
     "opening_balance": _opening_balance,
 }

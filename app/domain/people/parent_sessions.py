@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -124,11 +125,8 @@ _read_limit = POLICIES["limit_read"]
 #: the sign-in that `session_id` and `user_id` name, while it stands; a hot read adds its own columns to it
 live = (
     sa.select(
-        _sessions.c.id.label("session_id"),
-        _users.c.id,
         _users.c.family_id,
-        _users.c.nickname,
-        _users.c.real_name,
+        sa.func.coalesce(sa.func.nullif(_users.c.real_name, ""), _users.c.nickname).label("name"),
         # Fetched along, so that a change of the limit is effective at once and costs no statement of its own.
         sa.select(PolicyValue.value).where(PolicyValue.name == _read_limit.name).scalar_subquery().label("limit_text"),
     )
@@ -145,10 +143,10 @@ def signed_in(session_id: str, user_id: int) -> SignedInParent | None:
     """The parent of a sign-in that was not ended, in one statement: it runs before every call."""
     # By the connection: the session's own layer would cost as much again as the statement.
     row = db.session.connection().execute(live, {"session_id": session_id, "user_id": user_id}).first()
-    return None if row is None else parent_of(row)
+    return None if row is None else parent_of(session_id, user_id, row)
 
 
-def parent_of(row: sa.Row) -> SignedInParent:
-    """The parent of a row of `live`."""
+def parent_of(session_id: str, user_id: int, row: Any) -> SignedInParent:
+    """The parent of a row of `live` that was asked for with these two."""
     limit = _read_limit.parse(row.limit_text or _read_limit.default)
-    return SignedInParent(row.session_id, row.id, row.family_id, row.real_name or row.nickname or "家长", limit)
+    return SignedInParent(session_id, user_id, row.family_id, row.name or "家长", limit)
