@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_URL = "http://127.0.0.1:8900"
 
 MESSAGE_TYPES = (
-    "booking_made", "booking_cancelled", "class_reminder", "class_cancelled", "payment_result",
+    "booking_made", "booking_cancelled", "class_reminder", "class_cancelled", "class_changed", "payment_result",
     "payment_expired", "refund_result", "balance_changed", "low_balance", "arrears", "waitlist_offer",
     "seat_taken", "waitlist_expired", "makeup_credit", "compensation_ending", "withdrawal_result",
 )  # fmt: skip

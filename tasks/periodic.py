@@ -8,8 +8,10 @@ from datetime import timedelta
 from app import clock, doorbell, health
 from app.db import transactional
 from app.domain.audit import seals
+from app.domain.bookings import reminders as class_reminders
+from app.domain.changes import cancel_session
 from app.domain.desk import approvals, reminders
-from app.domain.ledger import watch
+from app.domain.ledger import arrears, watch
 from app.domain.outbox import housekeeping
 from app.domain.outbox import service as outbox
 from app.domain.people import attempts, limits
@@ -55,6 +57,22 @@ def adjustments_lapse() -> str:
 def receipts_remind() -> str:
     """Adjustments whose receipt is late."""
     return f"提醒 {reminders.remind_missing_receipts()} 笔"
+
+
+def classes_remind() -> str:
+    """Families whose children have a class tomorrow (B10)."""
+    return f"提醒 {class_reminders.remind()} 个预约"
+
+
+def classes_cancel() -> str:
+    """Bookings of cancelled classes that a killed process left (C2)."""
+    return f"补办 {cancel_session.settle_left()} 个预约"
+
+
+def arrears_escalate() -> str:
+    """Arrears that last (N7)."""
+    done = arrears.escalate()
+    return f"提醒 {done.told} 户" + ("，已列给资金群" if done.listed else "")
 
 
 def receipts_orphans() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -12,6 +13,7 @@ from app.db import db, transaction, transactional
 from app.domain.outbox.models import JobRun
 from app.errors import Conflict
 from tests.conftest import make_settings
+from tests.factories import make_family
 
 
 def scrape(client, **kwargs) -> str:
@@ -97,6 +99,19 @@ def test_parts_jobs_and_outbox(client):
     assert value(text, 'desk_job_failing{job="ledger_verify"}') == 1
     assert value(text, 'desk_job_last_success_timestamp{job="outbox_sweep"}') > 1_700_000_000
     assert 'desk_outbox_oldest_seconds{queue="urgent"} 0.0' in text
+
+
+def test_arrears_and_reminders(client):
+    with clock.travel(by=-timedelta(days=8)):
+        make_family(balance="-100.00")
+    with clock.travel(by=-timedelta(days=15)):
+        make_family(balance="-20.00")
+    make_family(balance="-3.00")
+    text = scrape(client)
+    for stage, families, yuan in (("all", 3, 123), ("list", 2, 120), ("task", 1, 20)):
+        assert value(text, f'desk_arrears_families{{stage="{stage}"}}') == families
+        assert value(text, f'desk_arrears_yuan{{stage="{stage}"}}') == yuan
+    assert "desk_class_reminders_waiting 0.0" in text
 
 
 def test_with_the_database_away_it_still_answers(tmp_path):

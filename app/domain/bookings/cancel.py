@@ -111,10 +111,4 @@ def _tell(held: Held, actor: Actor, reason: str | None, amount: Decimal) -> None
         dedupe=f"booking{booking.id}", user_id=actor.id if by_parent else booking.user_id,
     )  # fmt: skip
     if booking.kind == BookingKind.TRIAL:
-        outbox.tell_staff(
-            "money", "staff.trial_cancelled",
-            {"title": "体验课已取消，待退款判断", "colour": "orange",
-             "lines": [["学员", held.student], ["课程", held.session.course_name]],
-             "link": {"text": "查看家庭", "path": f"/families/{booking.family_id}"}},
-            dedupe=f"booking{booking.id}",
-        )  # fmt: skip
+        ending.tell_trial(held, "体验课已取消，待退款判断")

@@ -21,8 +21,9 @@ from app.domain.credits.service import Missed
 from app.domain.ledger import service as ledger
 from app.domain.ledger.models import TransactionType, WalletTransaction
 from app.domain.ledger.service import Posting
+from app.domain.outbox import service as outbox
 from app.domain.people import roles
-from app.domain.people.models import Profile
+from app.domain.people.models import Family, Profile
 from app.domain.people.roles import Permission
 
 _rows = WalletTransaction.__table__
@@ -108,4 +109,21 @@ def record(
         order_id=booking.order_id, old_status=old_status, new_status=booking.status, reason=reason,
         after={"schedule": booking.course_schedule_id,
                "refund": money.plain(refunded.amount) if refunded else "0.00"},
+    )  # fmt: skip
+
+
+def family_name(booking: Booking) -> str:
+    """How cards name a booking's family: a child's own name does not go into a group chat (S8)."""
+    return db.session.scalar(sa.select(Family.name).where(Family.id == booking.family_id))
+
+
+def tell_trial(held: Held, title: str) -> None:
+    """A trial that ended unheld: whether its money goes back is for a person to say (B11)."""
+    booking = held.booking
+    outbox.tell_staff(
+        "money", "staff.trial_cancelled",
+        {"title": title, "colour": "orange",
+         "lines": [["家庭", family_name(booking)], ["课程", held.session.course_name]],
+         "link": {"text": "查看家庭", "path": f"/families/{booking.family_id}"}},
+        dedupe=f"booking{booking.id}",
     )  # fmt: skip

@@ -48,7 +48,7 @@ def ask(*, booking_id: int, reason: str, actor: Actor, request_key: RequestKey |
     outbox.tell_staff(
         "money", "staff.late_refund_asked",
         {"title": "逾时取消待退款复核", "colour": "orange",
-         "lines": [["学员", held.student], ["课程", held.session.course_name],
+         "lines": [["家庭", ending.family_name(held.booking)], ["课程", held.session.course_name],
                    ["金额", money.yuan(held.booking.price)], ["申请人", actor.name], ["原因", reason]],
          "link": {"text": "去复核", "path": "/late-refunds"}},
         dedupe=f"late{request.id}",

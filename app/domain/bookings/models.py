@@ -83,6 +83,8 @@ class Booking(db.Model):
     #: attendance: when it was marked, by whom (C5)
     marked_at = sa.Column(UTCDateTime, nullable=True)
     marked_by = sa.Column(sa.BigInteger, sa.ForeignKey("staff.id"), nullable=True)
+    #: the studio day of the class that its reminder spoke of; another one once the class is moved (B10)
+    reminded_for = sa.Column(sa.Date, nullable=True)
     created_at = sa.Column(UTCDateTime, nullable=False)
 
 

@@ -133,6 +133,10 @@ def _override(reason: str | None, actor: Actor) -> str | None:
 
 
 def _take_seat(session: SessionFacts, override: str | None) -> None:
+    if session.full and override is None:
+        # The last commit left no seat. Asking for one would queue on the row behind all others who do, for the same
+        # answer: of two hundred who want six seats, a hundred and more are told here.
+        raise _full(session)
     if seats.take(session.id, starts_at=session.starts_at):
         return
     # Full, or changed since it was read: what it is now decides.
@@ -145,7 +149,11 @@ def _take_seat(session: SessionFacts, override: str | None) -> None:
         if seats.add_override(session.id, most=most) and seats.take(session.id, starts_at=session.starts_at):
             return
         raise SeatFull(f"这节课已加过 {most} 个座位，不能再加")
-    raise SeatFull(data={"waitlist_count": 0, "waitlist_capacity": session.waitlist_capacity})
+    raise _full(session)
+
+
+def _full(session: SessionFacts) -> SeatFull:
+    return SeatFull(data={"waitlist_count": 0, "waitlist_capacity": session.waitlist_capacity})
 
 
 def insert(
@@ -216,7 +224,8 @@ def _finish(booking_id: int, session: SessionFacts, student: Student, actor: Act
 @transactional
 def _remind(*, profile_id: int, owed: Decimal) -> None:
     family_id = execute(sa.text("SELECT family_id FROM profiles WHERE id = :id"), {"id": profile_id}).scalar_one()
+    # One key a day: whoever presses the button a hundred times fills neither the phone nor the table.
     outbox.tell_family(
         family_id, "arrears", {"owed": money.plain(owed), "time": clock.now().isoformat(), "occasion": "refused"},
-        dedupe=f"refused{profile_id}:{clock.now():%Y%m%d%H%M%S%f}",
+        dedupe=f"refused:{clock.today():%Y%m%d}:{family_id}",
     )  # fmt: skip

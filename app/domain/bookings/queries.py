@@ -16,12 +16,14 @@ from app.db import db
 from app.domain.bookings import rules
 from app.domain.bookings.models import LIVE, Booking
 from app.domain.catalog import queries as catalog
+from app.domain.catalog.models import CourseSchedule
 from app.domain.catalog.queries import SessionCard
 from app.domain.credits.models import MakeupCredit
 from app.domain.people.models import Profile
 from app.domain.policy import service as policy
 
 _b, _p, _k = Booking.__table__, Profile.__table__, MakeupCredit.__table__
+_s = CourseSchedule.__table__
 
 
 class MyState(StrEnum):
@@ -110,6 +112,18 @@ def my_states(
         query = query.where(_b.c.profile_id == profile_id)
     booked = set(db.session.scalars(query)) if sessions else set()
     return {one.id: _state(one, booked) for one in sessions}
+
+
+def alternatives(schedule_id: int, *, profile_id: int) -> list[SessionCard]:
+    """Up to three sessions that this student could book instead of a full one (B2), none of them at a time at which
+    the student has another class."""
+    query = (
+        sa.select(_s.c.starts_at, _s.c.ends_at)
+        .join_from(_b, _s, _s.c.id == _b.c.course_schedule_id)
+        .where(_b.c.live_profile_id == profile_id, _s.c.ends_at > clock.now())
+    )
+    busy = [(row.starts_at, row.ends_at) for row in db.session.execute(query)]
+    return catalog.alternatives(schedule_id, busy=busy)
 
 
 def _state(session: SessionCard, booked: set[int]) -> MyState:

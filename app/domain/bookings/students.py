@@ -70,9 +70,11 @@ def check_free(student: Student, session: SessionFacts) -> None:
     check_free_at(student.id, session.id, session.starts_at, session.ends_at)
 
 
-def check_free_at(profile_id: int, schedule_id: int, starts_at: datetime, ends_at: datetime) -> None:
-    """As `check_free`, for a time that the session does not have yet."""
-    found = {row[0] for row in _clashes({"profile": profile_id, "begins": starts_at, "ends": ends_at}).rows}
+def check_free_at(
+    profile_id: int, schedule_id: int, starts_at: datetime, ends_at: datetime, *, but: int | None = None
+) -> None:
+    """As `check_free`, for a time that the session does not have yet; `but` is a session that does not count."""
+    found = {row[0] for row in _clashes({"profile": profile_id, "begins": starts_at, "ends": ends_at}).rows} - {but}
     if schedule_id in found:
         raise AlreadyBooked
     if found:

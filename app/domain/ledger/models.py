@@ -105,6 +105,24 @@ class WalletTransaction(db.Model):
     hash = sa.Column(Digest(), nullable=False)
 
 
+class ArrearsStep(db.Model):
+    """A later step of an arrears that the family was told (N7); day 0 is the message of the debit itself."""
+
+    __tablename__ = "arrears_steps"
+    __table_args__ = (
+        sa.CheckConstraint("step IN ('second', 'third')", name="step"),
+        sa.CheckConstraint("owed > 0", name="owed"),
+    )
+
+    wallet_id = sa.Column(sa.BigInteger, sa.ForeignKey("wallets.id"), primary_key=True, autoincrement=False)
+    #: `wallets.arrears_since` of that arrears: one that is paid and begins anew has its steps anew
+    since = sa.Column(UTCDateTime, primary_key=True)
+    step = sa.Column(Ascii(8), primary_key=True)
+    #: yuan, positive
+    owed = sa.Column(Money, nullable=False)
+    told_at = sa.Column(UTCDateTime, nullable=False)
+
+
 class LedgerAnchor(db.Model):
     """A verified state of the whole ledger: one Merkle root over (wallet, seq, hash), with count and sum (W32)."""
 

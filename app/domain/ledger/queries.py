@@ -23,6 +23,7 @@ from app.domain.policy.models import PolicyValue
 from app.domain.policy.registry import POLICIES
 from app.errors import Invalid
 from app.paging import Page
+from app.single_read import SingleRead
 
 _wallets = Wallet.__table__
 _rows = WalletTransaction.__table__
@@ -48,11 +49,18 @@ class WalletView:
     available: Decimal
     bypass_until: datetime | None
     bypass_reason: str | None
+    #: since when it owes; None while it does not
+    arrears_since: datetime | None
     updated_at: datetime
 
     @property
     def state_text(self) -> str:
         return rules.STATE_TEXTS[self.state]
+
+    @property
+    def arrears_days(self) -> int | None:
+        """Whole days of this arrears, as its reminders count them (N7)."""
+        return None if self.arrears_since is None else (clock.now() - self.arrears_since).days
 
     @property
     def booking_allowed(self) -> bool:
@@ -109,6 +117,7 @@ def wallet(*, wallet_id: int | None = None, family_id: int | None = None) -> Wal
         available=rules.available(row.balance, limit),
         bypass_until=row.bypass_until,
         bypass_reason=row.bypass_reason,
+        arrears_since=row.arrears_since,
         updated_at=row.updated_at,
     )
 
@@ -122,20 +131,21 @@ class BalanceView:
     updated_at: datetime
 
 
-_balance_of_sign_in = parent_sessions.live.add_columns(
-    _wallets.c.balance,
-    _wallets.c.status,
-    _wallets.c.bypass_until,
-    _wallets.c.updated_at,
-    _policy_text("low_balance_threshold").label("low_text"),
-    _policy_text("arrears_block_threshold").label("block_text"),
-).join(_wallets, _wallets.c.family_id == User.family_id)
+_balance_of_sign_in = SingleRead(
+    parent_sessions.live.add_columns(
+        _wallets.c.balance,
+        _wallets.c.status,
+        _wallets.c.bypass_until,
+        _wallets.c.updated_at,
+        _policy_text("low_balance_threshold").label("low_text"),
+        _policy_text("arrears_block_threshold").label("block_text"),
+    ).join(_wallets, _wallets.c.family_id == User.family_id)
+)
 
 
 def balance_of_sign_in(session_id: str, user_id: int) -> tuple[SignedInParent, BalanceView] | None:
     """The parent of a sign-in that was not ended, and the family's balance: one statement for the hottest call."""
-    keys = {"session_id": session_id, "user_id": user_id}
-    row = db.session.connection().execute(_balance_of_sign_in, keys).first()
+    row = _balance_of_sign_in.row({"session_id": session_id, "user_id": user_id})
     if row is None:
         return None
     state = rules.wallet_state(
@@ -146,7 +156,7 @@ def balance_of_sign_in(session_id: str, user_id: int) -> tuple[SignedInParent, B
         bypass_until=row.bypass_until,
         now=clock.now(),
     )
-    return parent_sessions.parent_of(row), BalanceView(row.balance, state, row.updated_at)
+    return parent_sessions.parent_of(session_id, user_id, row), BalanceView(row.balance, state, row.updated_at)
 
 
 def get_balance(*, wallet_id: int | None = None, family_id: int | None = None) -> Decimal:

@@ -1,93 +1,13 @@
 """The sixteen message types to parents (96.72) as data: WeChat's fields, our words, and the rules of each.
 
 A field's key carries WeChat's type (`thing1`, `amount2`), which decides what may stand in it (wording.fit). The
-words mention facts in braces; a fact comes from the payload and is written by its form.
+words mention facts in braces; a fact comes from the payload and is written by its form. What a type is made of:
+outbox/kind.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-
-class Form(StrEnum):
-    """How a fact of the payload is written: money as ¥200.00, times on the studio's clock."""
-
-    TEXT = "text"
-    MONEY = "money"
-    TIME = "time"
-    DATE = "date"
-
-
-class Audience(StrEnum):
-    """Who is told (N12): every parent of the family, or who acted and those who asked to be told too."""
-
-    FAMILY = "family"
-    ACTOR = "actor"
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    name: str
-    label: str
-    sample: str
-    form: Form = Form.TEXT
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    key: str
-    label: str
-    wording: str
-
-    @property
-    def kind(self) -> str:
-        """WeChat's type of the value: the key without its number."""
-        return self.key.rstrip("0123456789")
-
-    @property
-    def editable(self) -> bool:
-        """Words may be changed by a manager; figures and times are what they are."""
-        return self.kind == "thing"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One message type. `sentence` is the text of the in-app message, which has no limits of WeChat's."""
-
-    type: str
-    title: str
-    page: str
-    facts: tuple[Fact, ...]
-    fields: tuple[Field, ...]
-    sentence: str
-    audience: Audience = Audience.FAMILY
-    #: ignores quiet hours and cooldown (96.72)
-    urgent: bool = False
-    #: one per family within `balance_message_cooldown` (N6)
-    cooled: bool = False
-    #: parents may turn it off (96.76)
-    switchable: bool = False
-    #: facts that the mini program's page takes as its query
-    page_args: tuple[str, ...] = ()
-
-    @property
-    def queue(self) -> str:
-        """N3: waitlist and payment first."""
-        return "urgent" if self.urgent else "default"
-
-    @property
-    def repeats_unknown(self) -> bool:
-        """Whether it is sent again when WeChat was silent, so that it may or may not have arrived.
-
-        What parents may switch off is not worth a duplicate: it goes to the in-app list instead. The others are:
-        a seat or a payment missed costs more than a message twice.
-        """
-        return not self.switchable
-
-    def field(self, key: str) -> Field:
-        return next(f for f in self.fields if f.key == key)
-
+from app.domain.outbox.kind import Audience, Fact, Field, Form, Kind, Occasion
 
 _COURSE = Fact("course", "课程名称", "少儿体操启蒙课")
 _STARTS = Fact("starts_at", "上课时间", "2026-11-20T19:00:00+08:00", Form.TIME)
@@ -104,6 +24,8 @@ def _remark(sample: str) -> Fact:
 _TIME = Fact("time", "时间", "2026-11-18T10:30:00+08:00", Form.TIME)
 _AMOUNT = Fact("amount", "金额", "200.00", Form.MONEY)
 _BALANCE = Fact("balance", "当前余额", "620.00", Form.MONEY)
+
+_OWED = Fact("owed", "欠费金额", "200.00", Form.MONEY)
 
 _COURSE_FIELDS = (
     Field("thing1", "课程名称", "{course}"),
@@ -130,6 +52,13 @@ _ALL = (
         (*_COURSE_FIELDS, Field("thing4", "上课地点", "{venue}"), Field("thing5", "温馨提示", "请穿运动服并带好水杯")),
         "{student}将于 {starts_at} 上{course}，地点：{venue}。请穿运动服并带好水杯。",
         audience=Audience.ACTOR, switchable=True, page_args=("booking_id",),
+        occasions=(
+            Occasion(
+                "owing", "家庭欠费时", {"thing5": "已欠费{owed}，请课前充值"},
+                "{student}将于 {starts_at} 上{course}，地点：{venue}。您的钱包已欠费 {owed}，请在上课前充值。",
+                (_OWED,),
+            ),
+        ),
     ),
     Kind(
         "class_cancelled", "课程取消通知", "pages/booking/detail",
@@ -140,6 +69,18 @@ _ALL = (
             Field("thing5", "处理方式", "{remark}"),
         ),
         "{student} {starts_at} 的{course}已由场馆取消。原因：{reason}。{remark}",
+        urgent=True, page_args=("booking_id",),
+    ),
+    Kind(
+        "class_changed", "课程变更通知", "pages/booking/detail",
+        (_COURSE, _STARTS, _STUDENT, _VENUE, Fact("change", "变更说明", "时间由 11月20日 18:00 改动")),
+        (
+            Field("thing1", "课程名称", "{course}"), Field("time2", "现上课时间", "{starts_at}"),
+            Field("thing3", "学员", "{student}"), Field("thing4", "上课地点", "{venue}"),
+            Field("thing5", "变更说明", "{change}"),
+        ),
+        "{student}的{course}有变更：{change}。现在的时间是 {starts_at}，地点：{venue}。"
+        "时间有变时，开课前都可以免费取消。",
         urgent=True, page_args=("booking_id",),
     ),
     Kind(
@@ -197,13 +138,34 @@ _ALL = (
         cooled=True, switchable=True,
     ),
     Kind(
-        "arrears", "欠费提醒", "pages/wallet/index", (Fact("owed", "欠费金额", "200.00", Form.MONEY), _TIME),
+        "arrears", "欠费提醒", "pages/wallet/index", (_OWED, _TIME),
         (
             Field("amount1", "欠费金额", "{owed}"), Field("thing2", "温馨提示", "请充值后继续预约课程"),
             Field("time3", "时间", "{time}"),
         ),
         "您的钱包已欠费 {owed}，请充值后继续预约课程。",
         cooled=True,
+        # Without an occasion of its own: day 0, and further debits while the family owes.
+        occasions=(
+            Occasion(
+                "refused", "预约被拒时", {"thing2": "欠费已达上限，充值后可预约"},
+                "您的钱包已欠费 {owed}，达到上限，刚才的预约没有成功。请先充值，再重新预约。",
+            ),
+            Occasion(
+                "before_class", "上课前一天", {"thing2": "即将上课，请在课前充值"},
+                "您已预约的课程即将开始，钱包仍欠费 {owed}，请在上课前充值。",
+            ),
+            Occasion(
+                "second", "第二次提醒", {"thing2": "已欠费{days}天，请尽快充值"},
+                "您的钱包欠费 {owed} 已有 {days} 天，请尽快充值，以免影响孩子上课。",
+                (Fact("days", "欠费天数", "3"),),
+            ),
+            Occasion(
+                "third", "第三次提醒", {"thing2": "已欠费{days}天，请立即充值"},
+                "您的钱包欠费 {owed} 已有 {days} 天，请立即充值；如有困难，请与前台联系，我们一起想办法。",
+                (Fact("days", "欠费天数", "7"),),
+            ),
+        ),
     ),
     Kind(
         "waitlist_offer", "候补名额通知", "pages/waitlist/offer",

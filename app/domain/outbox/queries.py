@@ -69,11 +69,39 @@ class NoticeFilter:
     channel: str | None = None
     date_from: date | None = None
     date_to: date | None = None
+    #: one of OUTCOMES
+    outcome: str | None = None
+
+
+#: WeChat's word that the parent does not allow this message
+NO_CONSENT = "43101"
+_later = _rows.alias("later")
+
+#: what became of a message beyond its status. `lost`: given up, and nothing took over, neither the in-app list nor a
+#: person; `refused` by the parent's own settings at WeChat; `failed` for any other reason; in-app `read` and `unread`
+OUTCOMES: dict[str, tuple] = {
+    "lost": (
+        _rows.c.status == Status.FAILED,
+        # Type and time are the same or later by nature; named so that an index finds what follows.
+        ~sa.exists().where(
+            _later.c.follows_id == _rows.c.id,
+            _later.c.type == _rows.c.type,
+            _later.c.created_at >= _rows.c.created_at,
+        ),
+    ),
+    "refused": (_rows.c.status == Status.FAILED, _rows.c.error_code == NO_CONSENT),
+    "failed": (
+        _rows.c.status == Status.FAILED,
+        sa.or_(_rows.c.error_code.is_(None), _rows.c.error_code != NO_CONSENT),
+    ),
+    "read": (_rows.c.channel == Channel.IN_APP, _rows.c.read_at.is_not(None)),
+    "unread": (_rows.c.channel == Channel.IN_APP, _rows.c.read_at.is_(None)),
+}
 
 
 def select(asked: NoticeFilter) -> sa.Select:
     """The rows asked for, unordered."""
-    query = sa.select(_rows)
+    query = sa.select(_rows).where(*OUTCOMES.get(asked.outcome or "", ()))
     for name in ("family_id", "type", "status", "channel"):
         value = getattr(asked, name)
         if value is not None:

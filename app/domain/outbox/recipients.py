@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from app.domain.outbox.kinds import Audience, Kind
+from app.domain.outbox.kind import Audience, Kind
 from app.domain.outbox.models import MessageConsent, NotificationPreference
 from app.prepared import Prepared
 
@@ -42,10 +42,15 @@ _query = Prepared(
 
 
 def of_family(family_id: int, kind: Kind, user_id: int | None) -> list[Recipient]:
-    """The parents to consider, by id. For messages to who acted: that parent, and others who opted in."""
+    """The parents to consider, by id. For messages to who acted: that parent, and others who opted in.
+
+    Who acted may have left the family since, as when a student moved to another one (P11): then it is everybody's.
+    """
+    found = _query({"family": family_id, "kind": kind.type}).rows
+    to_all = kind.audience == Audience.FAMILY or all(row[0] != user_id for row in found)
     people = []
-    for person_id, openid, remaining, enabled in _query({"family": family_id, "kind": kind.type}).rows:
-        mine = user_id is None or kind.audience == Audience.FAMILY or person_id == user_id
+    for person_id, openid, remaining, enabled in found:
+        mine = to_all or person_id == user_id
         if mine or enabled is True:
             wants = not kind.switchable or enabled is not False
             people.append(Recipient(person_id, openid, remaining or 0, enabled, wants))

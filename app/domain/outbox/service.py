@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 from app import clock
 from app.db import db, require_transaction, wake_after_commit
 from app.domain.outbox import cards, recipients, wording, wordings
-from app.domain.outbox.kinds import CHANGES, KINDS, Kind
+from app.domain.outbox.kind import Kind
+from app.domain.outbox.kinds import CHANGES, KINDS
 from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.outbox.recipients import Recipient
 from app.domain.policy import service as policy
@@ -37,17 +38,20 @@ def tell_family(
     dedupe: str,
     user_id: int | None = None,
     urgent: bool | None = None,
+    cooled: bool | None = None,
 ) -> list[int]:
     """Write one row per parent who is to be told (N12) and return the ids of those that tell something.
 
     `payload` holds the facts of the type (kinds.py) as plain JSON: money as "200.00", times as ISO 8601. `dedupe`
     names the event: written twice, it tells once. `user_id` is who acted. `urgent` overrides the type's own
-    urgency, for the first message of an arrears. Without consent the row is in-app from the start (96.74); one
-    that preference or cooldown holds back is written as `suppressed`, so that the desk can see why.
+    urgency, for the first message of an arrears, and `cooled` its cooldown, for the later steps of one (96.77).
+    Without consent the row is in-app from the start (96.74); one that preference or cooldown holds back is written
+    as `suppressed`, so that the desk can see why.
     """
     require_transaction()
     kind = KINDS[type]
     urgent = kind.urgent if urgent is None else urgent
+    cooled = not urgent and (kind.cooled if cooled is None else cooled)
     told: list[int] = []
     wanted = []
     for person in recipients.of_family(family_id, kind, user_id):
@@ -58,7 +62,7 @@ def tell_family(
     if not wanted:
         return told
     keys = [_key(kind.type, dedupe, person.user_id) for person in wanted]
-    if kind.cooled and not urgent:
+    if cooled:
         guard = _cooldown_key(kind, family_id)
         if guard is None:
             return _suppress_all(kind, family_id, wanted, payload, dedupe)
@@ -68,7 +72,7 @@ def tell_family(
         row_id = _tell(kind, family_id, person, payload, key, urgent)
         if row_id is not None:
             told.append(row_id)
-        elif kind.cooled and not urgent and not told:
+        elif cooled and not told:
             return _suppress_all(kind, family_id, wanted, payload, dedupe)
     return told
 
@@ -109,6 +113,7 @@ def balance_changed(
     )
     if arrears:
         owed = {"owed": f"{-balance:.2f}", "time": now, "transaction_id": transaction_id}
+        owed["occasion"] = "first" if first_arrears else "again"
         tell_family(family_id, "arrears", owed, dedupe=dedupe, urgent=True if first_arrears else None)
     elif low:
         facts = {"balance": f"{balance:.2f}", "time": now, "transaction_id": transaction_id}

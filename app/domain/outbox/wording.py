@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app import clock
-from app.domain.outbox.kinds import Fact, Field, Form, Kind
+from app.domain.outbox.kind import Fact, Field, Form, Kind, Occasion
 
 _BRACES = re.compile(r"\{([a-z_]+)\}")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -31,21 +31,28 @@ class Words:
 
 def compose(kind: Kind, payload: dict[str, Any], wording: dict[str, str] | None = None) -> Words:
     """The WeChat message: title, one line per field, page, and the fields' values."""
-    facts = written(kind, payload)
-    data = {f.key: fit(f.key, fill(_words_of(f, wording), facts)) for f in kind.fields}
+    facts, occasion = written(kind, payload), kind.occasion(payload.get("occasion"))
+    data = {f.key: fit(f.key, fill(words_of(f, occasion, wording), facts)) for f in kind.fields}
     text = "\n".join(f"{f.label}：{data[f.key]}" for f in kind.fields)
     return Words(kind.title, text, page_of(kind, payload), data)
 
 
 def compose_in_app(kind: Kind, payload: dict[str, Any], wording: dict[str, str] | None = None) -> Words:
     """The in-app message: a sentence, which no limit of WeChat's cuts (N8)."""
-    sentence = (wording or {}).get("sentence") or kind.sentence
+    occasion = kind.occasion(payload.get("occasion"))
+    sentence = (wording or {}).get(key_of("sentence", occasion)) or (occasion or kind).sentence
     return Words(kind.title, fill(sentence, written(kind, payload)).strip(), page_of(kind, payload), {})
 
 
-def sample(kind: Kind) -> dict[str, str]:
+def sample(kind: Kind, occasion: Occasion | None = None) -> dict[str, str]:
     """A payload for previews."""
-    return {fact.name: fact.sample for fact in kind.facts}
+    facts = {fact.name: fact.sample for fact in kind.facts_of(occasion)}
+    return facts | {"occasion": occasion.name} if occasion else facts
+
+
+def key_of(name: str, occasion: Occasion | None) -> str:
+    """Under which name a manager's wording of a field, or of the sentence, is kept for this occasion."""
+    return f"{occasion.name}__{name}" if occasion else name
 
 
 def page_of(kind: Kind, payload: dict[str, Any]) -> str:
@@ -70,12 +77,16 @@ def fill(text: str, facts: dict[str, str]) -> str:
 
 
 def written(kind: Kind, payload: dict[str, Any]) -> dict[str, str]:
-    """Every fact of this type as people read it; one that the payload lacks is empty."""
-    return {fact.name: _write(fact, payload.get(fact.name)) for fact in kind.facts}
+    """Every fact of this type and occasion as people read it; one that the payload lacks is empty."""
+    facts = kind.facts_of(kind.occasion(payload.get("occasion")))
+    return {fact.name: _write(fact, payload.get(fact.name)) for fact in facts}
 
 
-def _words_of(field: Field, wording: dict[str, str] | None) -> str:
-    return ((wording or {}).get(field.key) if field.editable else None) or field.wording
+def words_of(field: Field, occasion: Occasion | None, wording: dict[str, str] | None) -> str:
+    """A field's wording on this occasion: the manager's, else the occasion's, else the type's."""
+    special = occasion is not None and field.key in occasion.words
+    kept = (wording or {}).get(key_of(field.key, occasion if special else None)) if field.editable else None
+    return kept or (occasion.words[field.key] if special else field.wording)
 
 
 def _write(fact: Fact, value: Any) -> str:

@@ -13,7 +13,8 @@ from app.db import RequestKey, db, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.outbox import wording
-from app.domain.outbox.kinds import KINDS, Kind
+from app.domain.outbox.kind import Kind, Occasion
+from app.domain.outbox.kinds import KINDS
 from app.domain.outbox.models import TemplateWording
 from app.domain.outbox.wording import Words
 from app.domain.people import roles
@@ -67,18 +68,22 @@ def template(type: str) -> Template:
 
 
 def built_in(kind: Kind) -> dict[str, str]:
-    """The words that may be changed, as they are built in: field key → wording."""
-    return {field.key: field.wording for field in kind.fields if field.editable} | {SENTENCE: kind.sentence}
+    """The words that may be changed, as they are built in: field key → wording, those of occasions after the rest."""
+    words = {field.key: field.wording for field in kind.fields if field.editable} | {SENTENCE: kind.sentence}
+    for occasion in kind.occasions:
+        words |= {wording.key_of(key, occasion): text for key, text in occasion.words.items()}
+        words[wording.key_of(SENTENCE, occasion)] = occasion.sentence
+    return words
 
 
-def preview(kind: Kind, words: dict[str, str]) -> Preview:
+def preview(kind: Kind, words: dict[str, str], occasion: Occasion | None = None) -> Preview:
     """The message with these words and the sample facts."""
-    facts = wording.sample(kind)
+    facts = wording.sample(kind, occasion)
     wechat = wording.compose(kind, facts, words)
     written = wording.written(kind, facts)
     cut = []
     for field in kind.fields:
-        whole = wording.clean(wording.fill(words.get(field.key) or field.wording, written))
+        whole = wording.clean(wording.fill(wording.words_of(field, occasion, words), written))
         if field.editable and wechat.data[field.key] != whole:
             cut.append(field.key)
     return Preview(wechat, wording.compose_in_app(kind, facts, words), tuple(cut))
@@ -143,12 +148,14 @@ def _write(type: str, words: dict[str, str], row: sa.Row | None, actor: Actor) -
 def _problem(kind: Kind, key: str, text: str) -> str | None:
     if not text:
         return "请填写文字；想用原文，请点「恢复原文」"
-    unknown = wording.placeholders(text) - {fact.name for fact in kind.facts}
+    occasion, _, name = key.rpartition("__")
+    known = kind.facts_of(kind.occasion(occasion))
+    unknown = wording.placeholders(text) - {fact.name for fact in known}
     if unknown:
         return f"没有这些内容：{'、'.join('{' + name + '}' for name in sorted(unknown))}"
     if wording.loose_braces(text):
         return "花括号不成对，请检查"
-    if key == SENTENCE:
+    if name == SENTENCE:
         return f"最多 {LONGEST} 个字" if len(text) > LONGEST else None
     fixed = wording.fill(text, {})
     return f"固定文字超过 20 个字（现在 {len(fixed)} 个），微信会截断" if wording.cut(fixed, 20) != fixed else None

@@ -10,9 +10,13 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db import db
+from app.domain.bookings.models import LIVE, Booking, LateRefund, LateRefundStatus
 from app.domain.desk.models import AdjustmentStatus, Receipt, WalletAdjustment
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
+from app.domain.outbox import queries as outbox
 from app.domain.outbox.models import Channel, Notification, Status
+from app.domain.outbox.queries import NoticeFilter
+from app.domain.policy import service as policy
 from app.domain.policy.models import ChangeRequest
 from app.money import ZERO
 
@@ -20,6 +24,7 @@ _adj = WalletAdjustment.__table__
 _tx = WalletTransaction.__table__
 _wallet = Wallet.__table__
 _note = Notification.__table__
+_bookings = Booking.__table__
 
 FAILED_DAYS = 7
 CHART_DAYS = 14
@@ -33,6 +38,9 @@ class Waiting:
     receipts_missing: int
     notices_failed: int
     changes: int
+    late_refunds: int
+    #: families that owe for so long that somebody should speak with them (N7)
+    arrears_tasks: int
 
 
 _pending = sa.select(sa.func.count()).select_from(_adj).where(_adj.c.status == AdjustmentStatus.PENDING)
@@ -49,17 +57,35 @@ def receipts_missing() -> int:
     return _one(_pending.where(_lacks_receipt))
 
 
+def lost_notices() -> NoticeFilter:
+    """Messages of the last days, today's too, that reached nobody: what the in-app list took over has arrived."""
+    return NoticeFilter(outcome="lost", date_from=clock.today() - timedelta(days=FAILED_DAYS - 1))
+
+
 def notices_failed() -> int:
-    """Messages of the last days that were given up."""
-    since = clock.now() - timedelta(days=FAILED_DAYS)
-    failed = sa.select(sa.func.count()).select_from(_note)
-    return _one(failed.where(_note.c.status == Status.FAILED, _note.c.created_at > since))
+    """How many those are."""
+    return _one(outbox.select(lost_notices()).with_only_columns(sa.func.count()))
+
+
+def late_refunds() -> int:
+    """Refunds after the cutoff that wait for a second person (B3)."""
+    pending = LateRefund.status == LateRefundStatus.PENDING
+    return _one(sa.select(sa.func.count()).select_from(LateRefund).where(pending))
+
+
+def arrears_tasks() -> int:
+    """Families whose arrears are on the staff's task list (N7)."""
+    since = clock.now() - policy.get("arrears_task_after")
+    late = sa.and_(_wallet.c.balance < ZERO, _wallet.c.arrears_since <= since)
+    return _one(sa.select(sa.func.count()).select_from(_wallet).where(late))
 
 
 def waiting() -> Waiting:
     """Counts of what waits for a person."""
     changes = sa.select(sa.func.count()).select_from(ChangeRequest).where(ChangeRequest.status == "pending")
-    return Waiting(approvals_waiting(), receipts_missing(), notices_failed(), _one(changes))
+    return Waiting(
+        approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,32 +151,66 @@ def balance_groups() -> list[tuple[str, int]]:
 
 
 @dataclass(frozen=True, slots=True)
+class DayBookings:
+    """Bookings made on a day: those that still stand, and those that were cancelled or given up since."""
+
+    on: date
+    live: int
+    ended: int
+
+
+def bookings_by_day(days: int = CHART_DAYS) -> list[DayBookings]:
+    """Bookings by the studio day they were made, today last; one look at all of the days."""
+    today = clock.today()
+    dates = [today - timedelta(days=offset) for offset in range(days - 1, -1, -1)]
+    live = _bookings.c.status.in_(LIVE)
+    sums = []
+    for on in dates:
+        start, end = clock.day_bounds(on)
+        of_day = sa.and_(_bookings.c.created_at >= start, _bookings.c.created_at < end)
+        sums += [
+            sa.func.sum(sa.case((sa.and_(of_day, live), 1), else_=0)),
+            sa.func.sum(sa.case((sa.and_(of_day, ~live), 1), else_=0)),
+        ]
+    first = clock.day_bounds(dates[0])[0]
+    row = [
+        int(count or 0) for count in db.session.execute(sa.select(*sums).where(_bookings.c.created_at >= first)).one()
+    ]
+    return [DayBookings(on, row[2 * number], row[2 * number + 1]) for number, on in enumerate(dates)]
+
+
+@dataclass(frozen=True, slots=True)
 class DayDelivery:
     on: date
     sent: int
+    in_app: int
     failed: int
     waiting: int
 
 
 def delivery_by_day(days: int = FAILED_DAYS) -> list[DayDelivery]:
-    """Messages to parents by WeChat, by the studio day they were written and by what became of them."""
+    """Messages to parents by the studio day they were written and by what became of them; `failed` ones reached nobody,
+    `in_app` ones are read in the mini program, from the start or because WeChat would not take them."""
     today = clock.today()
     found = []
     for offset in range(days - 1, -1, -1):
         on = today - timedelta(days=offset)
         start, end = clock.day_bounds(on)
+        of_day = (_note.c.created_at >= start, _note.c.created_at < end)
         rows = db.session.execute(
-            sa.select(_note.c.status, sa.func.count().label("rows"))
-            .where(_note.c.channel == Channel.WECHAT, _note.c.created_at >= start, _note.c.created_at < end)
-            .group_by(_note.c.status)
+            sa.select(_note.c.channel, _note.c.status, sa.func.count().label("rows"))
+            .where(_note.c.channel.in_([Channel.WECHAT, Channel.IN_APP]), *of_day)
+            .group_by(_note.c.channel, _note.c.status)
         )
-        counts = {row.status: row.rows for row in rows}
+        counts = {(row.channel, row.status): row.rows for row in rows}
+        lost = outbox.select(NoticeFilter(channel=Channel.WECHAT, outcome="lost", date_from=on, date_to=on))
         found.append(
             DayDelivery(
                 on,
-                counts.get(Status.SENT, 0),
-                counts.get(Status.FAILED, 0),
-                counts.get(Status.PENDING, 0) + counts.get(Status.SENDING, 0),
+                counts.get((Channel.WECHAT, Status.SENT), 0),
+                counts.get((Channel.IN_APP, Status.SENT), 0),
+                _one(lost.with_only_columns(sa.func.count())),
+                counts.get((Channel.WECHAT, Status.PENDING), 0) + counts.get((Channel.WECHAT, Status.SENDING), 0),
             )
         )
     return found

@@ -17,7 +17,7 @@ from app.domain.ledger.models import Wallet, WalletTransaction
 from app.domain.people.models import Family, Profile, User
 from app.domain.people.phones import tail_index, whole_index
 from app.domain.search.models import SearchTerm
-from app.domain.search.terms import SYLLABLE, TERM_LENGTH, mixed_prefixes, normalized, readings
+from app.domain.search.terms import TERM_LENGTH, mixed_prefixes, normalized
 from app.vault import mask_phone, phone_digits
 
 _term = SearchTerm.__table__
@@ -25,8 +25,6 @@ _term = SearchTerm.__table__
 _LAST = "\U0010ffff"
 #: one family has several terms that begin alike; so many rows are read for each hit that is wanted
 _ROWS_PER_HIT = 6
-#: in a million families some thousand names share three initials
-_SAME_INITIALS = 3000
 _MAX_ID = 2**63 - 1
 
 
@@ -75,8 +73,6 @@ def _by_name(plain: str, limit: int) -> Iterable[tuple[int, str]]:
     if mixed:
         head, prefixes = mixed
         yield from _by_terms(prefixes, head, rows)
-    elif plain.isascii() and plain.isalpha():
-        yield from _by_surname_and_initials(plain)
 
 
 def _by_terms(prefixes: list[str], head: str | None, most: int) -> Iterable[tuple[int, str]]:
@@ -91,16 +87,6 @@ def _by_terms(prefixes: list[str], head: str | None, most: int) -> Iterable[tupl
         if head:
             rows = rows.where(sa.func.substr(_term.c.name, 1, len(head)) == head)
         yield from db.session.execute(rows)
-
-
-def _by_surname_and_initials(plain: str) -> Iterable[tuple[int, str]]:
-    """`zhangxm`: a surname in full, then initials. Looked up as zxm, kept where the surname sounds so."""
-    for length in range(2, min(len(plain) - 1, 6) + 1):
-        surname, initials = plain[:length], plain[0] + plain[length:]
-        if SYLLABLE.fullmatch(surname):
-            for family_id, name in _by_terms([initials], None, _SAME_INITIALS):
-                if surname in readings(name[0]):
-                    yield family_id, name
 
 
 # ── numbers ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,10 +1,10 @@
-"""The ways to write a name: as it is, in full pinyin, by initials (U2). Pure: text in, terms out."""
+"""The ways to write a name: as it is, in full pinyin, by initials, and its first character in full with the initials
+of the rest (U2). Pure: text in, terms out."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import re
 import unicodedata
 from functools import lru_cache
 
@@ -26,10 +26,6 @@ _GIVEN = {
     "单": ("dan", "shan", "chan"), "解": ("jie", "xie"), "区": ("qu", "ou"), "朴": ("pu", "piao"),
     "会": ("hui", "kuai"), "传": ("chuan", "zhuan"), "藏": ("cang", "zang"), "翟": ("zhai", "di"),
 }  # fmt: skip
-
-
-#: one pinyin syllable: tells zhangxm (a surname in full, then initials) from any other word
-SYLLABLE = re.compile(r"(zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?[aeiouv]{1,3}(ng|n)?|er")
 
 
 def normalized(text: str) -> str:
@@ -72,13 +68,15 @@ def spellings(text: str) -> tuple[tuple[str, ...], ...]:
 
 
 def terms(name: str) -> list[str]:
-    """Lower-cased name, full pinyin and initials of every likely reading; each once."""
+    """Lower-cased name, and of every likely reading full pinyin, initials and `_surname_first`; each once."""
     plain = normalized(name)[:NAME_LENGTH]
     if not plain:
         return []
     made = [plain]
     for syllables in spellings(plain):
         made += [*_joined(syllables), "".join(s[0] for s in syllables)]
+        if len(syllables) > 2:  # of two characters, the full pinyin begins the same way
+            made += _surname_first(syllables)
     return list(dict.fromkeys(made))
 
 
@@ -89,8 +87,15 @@ def _joined(syllables: tuple[str, ...]) -> list[str]:
     return [word] if word == spoken else [word, spoken]
 
 
+def _surname_first(syllables: tuple[str, ...]) -> list[str]:
+    """`zhangxm`: the first syllable in full, then initials. A term of its own, because sorting them out of all names
+    with the same initials takes thousands of rows in a large studio's table."""
+    return _joined((syllables[0], *(s[0] for s in syllables[1:])))
+
+
 def mixed_prefixes(query: str) -> tuple[str, list[str]] | None:
-    """For input such as 张xm: the Chinese beginning, and the terms that it may stand for (zxm, zhangxm).
+    """For input such as 张xm: the Chinese beginning, and the terms that it may stand for (zhangxm; for 张小m also
+    zhangxiaom).
 
     None when the query does not begin with Chinese and go on with Latin letters.
     """
@@ -100,5 +105,5 @@ def mixed_prefixes(query: str) -> tuple[str, list[str]] | None:
         return None
     found = []
     for syllables in spellings(head):
-        found += ["".join(s[0] for s in syllables) + tail, *(word + tail for word in _joined(syllables))]
+        found += [word + tail for word in (*_surname_first(syllables), *_joined(syllables))]
     return head, list(dict.fromkeys(found))

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from app import clock
 from app.db import RequestKey, db, execute, transaction
 from app.domain.audit.models import AuditEntry
+from app.domain.bookings import cancel, late, leave, place
+from app.domain.bookings.models import Booking
 from app.domain.desk.models import WalletAdjustment
 from app.domain.ledger import control, queries
 from app.domain.ledger.errors import OverdraftLimitExceeded, WalletClosed, WalletFrozen
@@ -19,6 +21,8 @@ from app.domain.outbox.models import Notification
 from app.domain.people.models import Staff
 from app.errors import Forbidden, Invalid, InvalidState, Replayed, StepUpRequired
 from tests.domain.ledger.wallets import make_wallet, move, staff
+from tests.factories import make_course, make_family, make_session, parent_actor
+from tests.portal import actor_of, make_staff
 
 REASON = "家长要求"
 
@@ -236,3 +240,71 @@ def test_another_family_is_left_alone(family, manager):
     other = db.session.get(Wallet, make_wallet()).family_id
     control.freeze(family_id=family, reason=REASON, actor=manager)
     assert wallet_of(other).status == "active"
+
+
+# ── closing while bookings or credits are open (W30) ────────────────────────────────────────────────
+
+
+def booked(family, **session):
+    """A class of 100.00 that this family booked and has paid, with 0.00 left."""
+    schedule_id = make_session(make_course(price="100.00"), **session)
+    return place.book(schedule_id=schedule_id, profile_id=family.profile_ids[0], actor=parent_actor(family)).booking_id
+
+
+def refused_for(family, manager) -> str:
+    with pytest.raises(control.WalletHasOpenItems) as refused:
+        control.close(family_id=family.id, reason=REASON, actor=manager)
+    assert wallet_of(family.id).status == "active"
+    return refused.value.message
+
+
+def test_a_wallet_with_a_class_ahead_stays_open(manager):
+    family, other = make_family(balance="100.00"), make_family()
+    booking_id = booked(family)
+    assert "还有未上的预约" in refused_for(family, manager)
+    control.close(family_id=other.id, reason=REASON, actor=manager)
+    with clock.travel(by=timedelta(days=2, minutes=30)):
+        assert "还有未上的预约" in refused_for(family, manager), "it runs"
+    with clock.travel(by=timedelta(days=2, minutes=61)):
+        control.close(family_id=family.id, reason=REASON, actor=manager)
+    assert db.session.get(Booking, booking_id).status == "booked"
+
+
+def test_a_wallet_stays_open_for_the_refund_of_a_student_who_moved_on(manager):
+    family, other = make_family(balance="100.00"), make_family()
+    booking_id = booked(family)
+    with transaction():
+        db.session.get(Booking, booking_id).family_id = other.id
+    assert "从这个钱包扣费" in refused_for(family, manager)
+    assert "还有未上的预约" in refused_for(other, manager)
+    cancel.cancel(booking_id=booking_id, actor=parent_actor(other))
+    assert wallet_of(family.id).balance == Decimal("100.00")
+
+
+def test_a_wallet_with_a_credit_stays_open_until_it_ends(manager):
+    family = make_family(balance="100.00")
+    leave.take_leave(booking_id=booked(family), actor=parent_actor(family))
+    assert "还有未用的待补课" in refused_for(family, manager)
+    with clock.travel(by=timedelta(days=61)):
+        control.close(family_id=family.id, reason=REASON, actor=manager)
+
+
+def test_a_wallet_with_a_late_refund_that_waits_stays_open(manager):
+    family = make_family(balance="100.00")
+    booking_id = booked(family, starts_in=timedelta(minutes=30))
+    finance = actor_of(make_staff("finance"))
+    with clock.travel(by=timedelta(hours=2)):
+        request_id = late.ask(booking_id=booking_id, reason="生病", actor=finance)
+        assert "还有待复核的逾时退款" in refused_for(family, manager)
+        late.withdraw(request_id=request_id, actor=finance)
+        control.close(family_id=family.id, reason=REASON, actor=manager)
+
+
+def test_the_family_page_knows_since_when_it_owes(wallet, family):
+    assert wallet_of(family).arrears_days is None
+    move(wallet, "-1.00")
+    with clock.travel(by=timedelta(days=18, hours=1)):
+        view = wallet_of(family)
+        assert (view.arrears_days, view.arrears_since < clock.now()) == (18, True)
+        move(wallet, "1.00")
+        assert wallet_of(family).arrears_since is None

@@ -48,6 +48,83 @@ def test_sample_and_empty_payloads_are_taken(name):
     assert words.data == {}
 
 
+OCCASIONS = [(name, occasion.name) for name, kind in KINDS.items() for occasion in kind.occasions]
+
+
+@pytest.mark.parametrize(("name", "occasion"), OCCASIONS)
+def test_each_occasion_is_taken_says_something_else_and_mentions_only_known_facts(name, occasion):
+    kind = KINDS[name]
+    special = kind.occasion(occasion)
+    for payload in (sample(kind, special), {"occasion": occasion}):
+        words = compose(kind, payload)
+        assert complaint(CATALOG[name], {key: {"value": value} for key, value in words.data.items()}) is None
+    plain, words = compose(kind, sample(kind)), compose(kind, sample(kind, special))
+    assert set(words.data) == set(plain.data)
+    assert {key for key in words.data if words.data[key] != plain.data[key]} == set(special.words)
+    assert all(kind.field(key).editable for key in special.words)
+    assert all("…" not in words.data[key] for key in special.words)
+    sentence = compose_in_app(kind, sample(kind, special)).text
+    assert "{" not in sentence
+    assert sentence != compose_in_app(kind, sample(kind)).text
+    known = {fact.name for fact in kind.facts_of(special)}
+    assert wording.placeholders(special.sentence).union(*map(wording.placeholders, special.words.values())) <= known
+
+
+def test_the_largest_debt_fits_every_occasion():
+    for name in ("arrears", "class_reminder"):
+        for special in KINDS[name].occasions:
+            words = compose(KINDS[name], sample(KINDS[name], special) | {"owed": "99999.99", "days": "365"})
+            assert all("…" not in words.data[key] for key in special.words), (name, special.name)
+
+
+@pytest.mark.parametrize("occasion", ["first", "again", "nonsense", None, 7, ["x"], ""])
+def test_another_occasion_has_the_types_own_words(occasion):
+    kind = KINDS["arrears"]
+    assert compose(kind, {"owed": "5.00", "occasion": occasion}).data["thing2"] == "请充值后继续预约课程"
+    assert compose_in_app(kind, {"owed": "5.00", "occasion": occasion}).text.startswith("您的钱包已欠费 ¥5.00，请充值")
+
+
+def test_a_managers_words_for_one_occasion():
+    kind, own = (
+        KINDS["arrears"],
+        {"refused__thing2": "欠{owed}，不能约", "refused__sentence": "请先充值", "thing2": "甲"},
+    )
+    refused = {"owed": "5.00", "occasion": "refused"}
+    assert compose(kind, refused, own).data["thing2"] == "欠¥5.00，不能约"
+    assert compose_in_app(kind, refused, own).text == "请先充值"
+    assert (
+        compose(kind, {"owed": "5.00", "occasion": "third", "days": 7}, own).data["thing2"] == "已欠费7天，请立即充值"
+    )
+    assert compose(kind, {"owed": "5.00"}, own).data["thing2"] == "甲"
+    # A field that the occasion says nothing of has the type's words, the manager's too.
+    reminder = compose(KINDS["class_reminder"], {"occasion": "owing", "venue": "一号馆"}, {"thing4": "在{venue}"})
+    assert reminder.data["thing4"] == "在一号馆"
+
+
+LONG = "少儿竞技体操与自由体操进阶提高训练班（周末上午场）"
+
+
+@pytest.mark.parametrize(
+    "name", ["booking_made", "booking_cancelled", "class_reminder", "class_cancelled", "makeup_credit"]
+)
+def test_long_names_are_cut_for_wechat_and_whole_in_the_app(name):
+    kind = KINDS[name]
+    student, venue, reason = (
+        "阿卜杜拉·买买提江·吐尔逊那依·古丽米热",
+        "百适体操馆二号馆三层东侧平衡木与高低杠区",
+        "教练突发急性肠胃炎需要就医，无法到场授课",
+    )
+    payload = sample(kind) | {"course": LONG, "student": student, "venue": venue, "reason": reason, "remark": LONG}
+    for special in (None, *kind.occasions):
+        words = compose(kind, payload | ({"occasion": special.name} if special else {}))
+        assert complaint(CATALOG[name], {key: {"value": value} for key, value in words.data.items()}) is None
+        assert words.data["thing1"] == LONG[:19] + "…"
+        assert len(words.data["thing3"]) <= 20
+        sentence = compose_in_app(kind, payload).text
+        assert LONG in sentence
+        assert student in sentence
+
+
 @pytest.mark.parametrize("name", MESSAGE_TYPES)
 def test_wordings_mention_only_known_facts(name):
     kind = KINDS[name]

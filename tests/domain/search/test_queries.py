@@ -32,7 +32,7 @@ def ids(query: str, limit: int = 10) -> list[int]:
 @pytest.mark.parametrize(
     "query",
     ["张小明", "张小", "张", "zxm", "ZXM", "zhangxiaoming", "zhangxiaom", "zhang", "张xm", "张xiaom", "张小m",
-     "zhangxm", "zyy", "zll", "张女士", "znsjt", "zhangnv", "zhangnu", "13712345678",
+     "zhangxm", "zhangx", "张l", "zyy", "zll", "张女士", "znsjt", "zhangnv", "zhangnu", "13712345678",
      "+86 137-1234-5678", "5678", " z x m "],
 )  # fmt: skip
 def test_whatever_a_person_types_finds_the_family(zhang, query):
@@ -41,8 +41,8 @@ def test_whatever_a_person_types_finds_the_family(zhang, query):
 
 @pytest.mark.parametrize(
     "query",
-    ["", " ", "李", "小明", "xm", "李xm", "lixm", "13712345679", "5679", "567", "%", "_", "张%", "z_m", "' OR 1=1 --",
-     "\\", "\u202e张", "<script>", "9" * 40, "-1", "1.5"],
+    ["", " ", "李", "小明", "xm", "李xm", "lixm", "章xm", "zhaxm", "13712345679", "5679", "567", "%", "_", "张%", "z_m",
+     "' OR 1=1 --", "\\", "\u202e张", "<script>", "9" * 40, "-1", "1.5"],
 )  # fmt: skip
 def test_what_is_not_there_is_not_found(zhang, query):
     assert ids(query.replace("\u202e", "李")) == []

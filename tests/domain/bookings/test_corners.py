@@ -1,0 +1,108 @@
+"""What happens between two statements of a booking: the session moved, ended or emptied while it was looked at."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db, transaction
+from app.domain.bookings import cancel, errors, leave, place, students
+from app.domain.bookings.models import Booking
+from app.domain.catalog import facts
+from app.domain.catalog.models import CourseSchedule
+from app.domain.credits.models import MakeupCredit
+from app.domain.ledger.models import Wallet, WalletTransaction
+from app.domain.seats import service as seats
+from tests.factories import make_course, make_family, make_session, parent_actor
+
+pytestmark = pytest.mark.usefixtures("app")
+
+
+def book(family, schedule_id, **more):
+    return place.book(schedule_id=schedule_id, profile_id=family.profile_ids[0], actor=parent_actor(family), **more)
+
+
+def meanwhile(monkeypatch, **changes):
+    """Between the look at a session and the taking of its seat somebody else changes it."""
+    look = students.check_free
+
+    def change(student, session):
+        look(student, session)
+        db.session.execute(sa.update(CourseSchedule).where(CourseSchedule.id == session.id).values(**changes))
+
+    monkeypatch.setattr(place.students, "check_free", change)
+
+
+def untouched(family, schedule_id, booked=0) -> bool:
+    balance = db.session.scalar(sa.select(Wallet.balance).where(Wallet.id == family.wallet_id))
+    counters = db.session.scalar(sa.select(CourseSchedule.booked).where(CourseSchedule.id == schedule_id))
+    return (balance, counters) == (500, booked) and not db.session.scalar(sa.select(sa.func.count(Booking.id)))
+
+
+def test_a_session_that_moved_meanwhile_takes_no_booking(monkeypatch):
+    family, schedule_id = make_family(balance="500.00"), make_session()
+    later = clock.now() + timedelta(days=3)
+    meanwhile(monkeypatch, starts_at=later, ends_at=later + timedelta(hours=1))
+    with pytest.raises(errors.ScheduleMoved):
+        book(family, schedule_id)
+    assert untouched(family, schedule_id)
+
+
+def test_a_session_that_was_cancelled_meanwhile_says_so(monkeypatch):
+    family, schedule_id = make_family(balance="500.00"), make_session()
+    meanwhile(monkeypatch, status="cancelled")
+    with pytest.raises(errors.ScheduleCancelled):
+        book(family, schedule_id)
+    assert untouched(family, schedule_id)
+
+
+def test_the_last_seat_that_went_meanwhile_is_a_full_class(monkeypatch):
+    family, schedule_id = make_family(balance="500.00"), make_session(capacity=1)
+    meanwhile(monkeypatch, kept=1)
+    with pytest.raises(errors.SeatFull) as refusal:
+        book(family, schedule_id)
+    assert refusal.value.data == {"waitlist_count": 0, "waitlist_capacity": 8}
+    assert untouched(family, schedule_id)
+
+
+def test_the_constraint_answers_where_the_look_did_not(monkeypatch):
+    """B7: the look is switched off, the unique index is not; and the seat that was taken goes back with all else."""
+    family, schedule_id = make_family(balance="500.00"), make_session()
+    book(family, schedule_id)
+    monkeypatch.setattr(place.students, "check_free", lambda student, session: None)
+    with pytest.raises(errors.AlreadyBooked):
+        book(family, schedule_id)
+    assert db.session.scalar(sa.select(CourseSchedule.booked).where(CourseSchedule.id == schedule_id)) == 1
+    debits = sa.select(sa.func.count()).where(WalletTransaction.type == "deduction").select_from(WalletTransaction)
+    assert db.session.scalar(debits) == 1
+
+
+def test_a_credit_that_is_not_used_up_stays_as_it_is():
+    """A makeup whose credit somebody set free already: giving it up twice changes nothing more."""
+    family = make_family(balance="900.00")
+    first = book(family, make_session())
+    credit_id = leave.take_leave(booking_id=first.booking_id, actor=parent_actor(family)).credit_id
+    makeup = book(family, make_session(starts_in=timedelta(days=5)))
+    with transaction():
+        booking = db.session.get(Booking, makeup.booking_id)
+        booking.kind, booking.source, booking.credit_id, booking.debit_id = "makeup", "makeup_credit", credit_id, None
+        db.session.get(MakeupCredit, credit_id).status = "void"
+    cancel.cancel(booking_id=makeup.booking_id, actor=parent_actor(family))
+    assert db.session.get(MakeupCredit, credit_id).status == "void"
+
+
+def test_full_is_what_nobody_can_book_any_more():
+    course_id = make_course(price="180.00")
+    sessions = [make_session(course_id, capacity=3, booked=1, held=1, kept=kept) for kept in (0, 1)]
+    with transaction():
+        open_, full = (facts.of_session(schedule_id) for schedule_id in sessions)
+    assert (open_.taken, open_.full, full.taken, full.full) == (2, False, 3, True)
+
+
+def test_a_seat_that_nobody_has_is_not_given_back():
+    schedule_id = make_session()
+    with pytest.raises(RuntimeError, match="no booked seat"), transaction():
+        seats.give_back(schedule_id)
