@@ -62,6 +62,10 @@ TEMPLATES = (
         _STUDENT, ("thing4", "取消原因", "教练临时有事"), ("thing5", "处理方式", "费用已退回钱包"),
     ),
     _template(
+        "class_changed", "课程变更通知", "pages/booking/detail", _COURSE, ("time2", "现上课时间", _STARTS[2]),
+        _STUDENT, ("thing4", "上课地点", "百适体操馆一号馆"), ("thing5", "变更说明", "原时间 11月20日 18:00"),
+    ),
+    _template(
         "payment_result", "支付结果通知", "pages/order/detail", _COURSE, ("amount2", "支付金额", "¥200.00"),
         ("phrase3", "支付状态", "支付成功"), ("time4", "支付时间", "2026年11月18日 10:30"),
         ("thing5", "备注", "体验课预约成功"),

@@ -120,12 +120,34 @@ LABELS: dict[str, dict[str, Label]] = {
         "feishu": Label("飞书"),
         "in_app": Label("站内"),
     },
+    # What became of a message beyond its status (N10, N11).
+    "notification_outcome": {
+        "lost": Label("没有人收到", "danger"),
+        "refused": Label("家长拒收", "ended"),
+        "failed": Label("其他失败", "danger"),
+        "read": Label("家长已读", "good"),
+        "unread": Label("家长未读", "waiting"),
+    },
+    # What followed a message (N11).
+    "notice_effect": {
+        "done": Label("达成", "good"),
+        "undone": Label("未达成", "ended"),
+        "open": Label("未到期", "waiting"),
+    },
+    "arrears_end": {
+        "in_time": Label("7 天内结清", "good"),
+        "late": Label("逾 7 天结清", "waiting"),
+        "owing": Label("逾 7 天未结清", "danger"),
+        "recent": Label("通知未满 7 天", "active"),
+        "untold": Label("无家长可通知", "ended"),
+    },
     # 96.72, in the order of N5.
     "notification_type": {
         "booking_made": Label("预约成功"),
         "booking_cancelled": Label("预约取消"),
         "class_reminder": Label("上课提醒"),
         "class_cancelled": Label("课程取消"),
+        "class_changed": Label("课程变更"),
         "payment_result": Label("支付结果"),
         "payment_expired": Label("支付超时"),
         "refund_result": Label("退款结果"),
@@ -138,6 +160,38 @@ LABELS: dict[str, dict[str, Label]] = {
         "makeup_credit": Label("待补课"),
         "compensation_ending": Label("课时补偿到期"),
         "withdrawal_result": Label("提现结果"),
+    },
+    # B6.
+    "booking_status": {
+        "booked": Label("已预约", "active"),
+        "attended": Label("已到课", "good"),
+        "absent": Label("缺课", "danger"),
+        "cancelled": Label("已取消", "ended"),
+        "on_leave": Label("已请假", "ended"),
+    },
+    "booking_kind": {
+        "trial": Label("体验课"),
+        "regular": Label("正式课"),
+        "makeup": Label("补课"),
+    },
+    "booking_source": {
+        "wechat_pay": Label("微信支付"),
+        "wallet": Label("钱包"),
+        "makeup_credit": Label("待补课"),
+        "staff": Label("前台代订"),
+    },
+    "credit_status": {
+        "available": Label("可使用", "active"),
+        "used": Label("已使用", "ended"),
+        "expired": Label("已过期", "ended"),
+        "void": Label("已作废", "ended"),
+    },
+    # B3.
+    "late_refund_status": {
+        "pending": Label("待复核", "waiting"),
+        "approved": Label("已批准", "good"),
+        "rejected": Label("已驳回", "danger"),
+        "withdrawn": Label("已撤回", "ended"),
     },
     "member_status": {
         "trial": Label("体验", "waiting"),

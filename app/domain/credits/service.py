@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from app import clock
@@ -56,11 +56,17 @@ def grant(missed: Missed, actor: Actor, now: datetime, *, user_id: int | None) -
     return credit
 
 
-def restore(credit_id: int, actor: Actor, now: datetime) -> MakeupCredit:
-    """Give back the credit that a makeup used, with its old end; past that end it is expired (M1, M7)."""
+def restore(
+    credit_id: int, actor: Actor, now: datetime, *, at_least: timedelta = timedelta(0)
+) -> MakeupCredit:
+    """Give back the credit that a makeup used, with its old end; past that end it is expired (M1, M7).
+
+    `at_least` is how long it stays good in any case, where giving it back was not the family's doing.
+    """
     credit = lock_row(MakeupCredit, credit_id)
     before = credit.status
     if before == CreditStatus.USED:
+        credit.valid_until = max(credit.valid_until, now + at_least) if at_least else credit.valid_until
         credit.status = CreditStatus.AVAILABLE if now < credit.valid_until else CreditStatus.EXPIRED
         credit.updated_at = now
         audit.record(
