@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import requests
+import sandbox_fake_classes
 from flask import Flask, g, jsonify, request
 from werkzeug.serving import make_server
 
@@ -166,6 +167,7 @@ def create_fake_app(sandbox_url: str) -> Flask:
         notice["read_at"] = BEGUN.isoformat()
         return answer(notice)
 
+    sandbox_fake_classes.register(app, answer)
     return app
 
 

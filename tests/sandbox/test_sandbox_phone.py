@@ -135,6 +135,7 @@ def test_a_parent_uses_the_phone(phone, browser_page):
     page = browser_page
     page.goto(f"{phone.url}/phone/{OPENID}")
     page.get_by_role("button", name="微信一键登录").click()
+    page.get_by_role("link", name="钱包").click()
     expect(page.get_by_text("¥1,620.00").first).to_be_visible()
     expect(page.locator(".cell .money")).to_have_count(10)
     page.get_by_role("button", name="更多").click()
@@ -142,7 +143,8 @@ def test_a_parent_uses_the_phone(phone, browser_page):
     expect(page.locator(".cell .money")).to_have_count(25)
     expect(page.get_by_role("button", name="更多")).to_be_hidden()
 
-    page.get_by_role("link", name="学员").click()
+    page.get_by_role("link", name="我的").click()
+    page.get_by_role("button", name="学员").click()
     page.get_by_role("button", name="添加学员").click()
     page.get_by_label("姓名").fill("<img src=x onerror=alert(1)>")
     page.get_by_label("级别").fill("L99")
@@ -153,7 +155,7 @@ def test_a_parent_uses_the_phone(phone, browser_page):
     expect(page.get_by_text("<img src=x onerror=alert(1)>")).to_be_visible()
     assert page.locator(".screen img").count() == 0
 
-    page.get_by_role("link", name="我的").click()
+    page.get_by_role("button", name="返回").click()
     page.get_by_role("button", name="手机号").click()
     page.get_by_role("button", name="允许", exact=True).last.click()
     expect(page.get_by_text("139****0001")).to_be_visible()

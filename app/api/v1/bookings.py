@@ -16,7 +16,6 @@ from app.domain.bookings.errors import BookingNotFound, SeatFull
 from app.domain.bookings.leave import OnLeave
 from app.domain.bookings.place import Booked
 from app.domain.bookings.queries import BookingView
-from app.domain.catalog import queries as catalog
 
 bp = Blueprint("bookings", __name__, url_prefix="/bookings")
 _LIST = "b"
@@ -49,7 +48,7 @@ def make_booking(call: Call) -> schemas.BookingMade:
             )
         )  # fmt: skip
     except SeatFull as refusal:
-        others = catalog.alternatives(call.body.course_schedule_id)
+        others = queries.alternatives(call.body.course_schedule_id, profile_id=call.body.profile_id)
         shown = schedules.present(others, family_id=family_id, profile_id=call.body.profile_id)
         refusal.data = {**refusal.data, "alternatives": [one.model_dump(mode="json") for one in shown]}
         raise

@@ -21,8 +21,8 @@ class Named(Answer):
 class SchedulesQuery(Request):
     date_from: f.Day = Field(None, title="开始日期", description="上海时间的日子，含当天；不填则从现在起")
     date_to: f.Day = Field(None, title="结束日期", description="上海时间的日子，含当天")
-    type: str | None = Field(None, title="课程类型", description="类型代码", max_length=32)
-    level: str | None = Field(None, title="级别", max_length=32)
+    type: f.Code = Field(None, title="课程类型", description="类型代码")
+    level: f.LevelName = Field(None, title="级别")
     venue_id: f.Id = Field(None, title="场馆编号")
     coach_id: f.Id = Field(None, title="教练编号")
     available: f.Switch | None = Field(None, title="是否有空位")
@@ -73,8 +73,8 @@ class Availability(Answer):
 
 
 class BookingBody(Request):
-    course_schedule_id: int = Field(title="课次编号", examples=[120])
-    profile_id: int = Field(title="学员编号", examples=[31])
+    course_schedule_id: f.BodyId = Field(title="课次编号", examples=[120])
+    profile_id: f.BodyId = Field(title="学员编号", examples=[31])
     price: f.Price = Field(None, title="看到的价格", description="给出时，价格有变则不扣费，答 PRICE_CHANGED")
 
 

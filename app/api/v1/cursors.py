@@ -29,6 +29,11 @@ def decode_pair(kind: str, cursor: str | None) -> tuple[int, int] | None:
     return _read(kind, cursor, pair=True)
 
 
+def invalid() -> Invalid:
+    """The refusal of a cursor that no list gave out."""
+    return Invalid.field("cursor", "分页位置无效，请从第一页重新开始")
+
+
 def _read(kind: str, cursor: str | None, *, pair: bool) -> tuple[int, int] | None:
     if cursor is None:
         return None
@@ -40,5 +45,5 @@ def _read(kind: str, cursor: str | None, *, pair: bool) -> tuple[int, int] | Non
         except ValueError:
             found = None
     if found is None or found[1] != kind or (found[3] is not None) != pair:
-        raise Invalid.field("cursor", "分页位置无效，请从第一页重新开始")
+        raise invalid()
     return int(found[2]), int(found[3] or 0)

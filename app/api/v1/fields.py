@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app import clock, money
@@ -20,6 +20,7 @@ from app.domain.people import rules
 from app.errors import Invalid
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_CODE = re.compile(r"[!-~]{1,32}\Z")
 _WHOLE = re.compile(r"[1-9][0-9]{0,17}\Z")
 
 
@@ -92,6 +93,19 @@ def _query_id(value: Any) -> int:
     return int(value)
 
 
+def _query_code(value: Any) -> str:
+    # The column is ASCII: MySQL refuses to compare it with anything else.
+    if not isinstance(value, str) or not _CODE.match(value):
+        raise refuse("{label}应为代码，由 1 到 32 个可见的 ASCII 字符组成")
+    return value
+
+
+def _query_name(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= 32 or "\0" in value:
+        raise refuse("{label}应为 1 到 32 个字")
+    return value
+
+
 def _query_switch(value: Any) -> bool:
     if value not in ("true", "false"):
         raise refuse("{label}只能是 true 或 false")
@@ -132,6 +146,14 @@ Price = Annotated[
 ]
 Note = Annotated[str | None, StringConstraints(strict=True, max_length=500)]
 
+
+def _existing_id(value: int) -> int:
+    # A database refuses to compare with what no BIGINT holds; 0 is nobody's id, as that number is.
+    return value if abs(value) < 10**18 else 0
+
+
+BodyId = Annotated[int, Strict(), AfterValidator(_existing_id)]
+
 # ── in queries ──────────────────────────────────────────────────────────────────────────────────────
 
 Limit = Annotated[
@@ -142,6 +164,16 @@ Limit = Annotated[
 Cursor = Annotated[str | None, WithJsonSchema({"type": "string"})]
 Day = Annotated[date | None, BeforeValidator(_query_day), WithJsonSchema({"type": "string", "format": "date"})]
 Id = Annotated[int | None, BeforeValidator(_query_id), WithJsonSchema({"type": "integer", "minimum": 1})]
+Code = Annotated[
+    str | None,
+    BeforeValidator(_query_code),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[!-~]+$"}),
+]
+LevelName = Annotated[
+    str | None,
+    BeforeValidator(_query_name),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 32}),
+]
 Switch = Annotated[bool, BeforeValidator(_query_switch), WithJsonSchema({"type": "boolean"})]
 
 # ── in answers ──────────────────────────────────────────────────────────────────────────────────────

@@ -37,7 +37,7 @@ def list_schedules(call: Call) -> schemas.Schedules:
         starts_before=clock.day_bounds(asked.date_to)[1] if asked.date_to else None,
         available=asked.available, type=asked.type, level=asked.level, venue_id=asked.venue_id,
         coach_id=asked.coach_id, limit=asked.limit,
-        after=None if position is None else Position(_EPOCH + position[0] * _TICK, position[1]),
+        after=None if position is None else _position(*position),
     )  # fmt: skip
     page = found[: asked.limit]
     more = None
@@ -74,6 +74,14 @@ def get_availability(call: Call, schedule_id: int) -> schemas.Availability:
         available=card.available, waitlist_count=card.waitlist_count, waitlist_capacity=card.waitlist_capacity,
         my_state=states[card.id],
     )  # fmt: skip
+
+
+def _position(ticks: int, schedule_id: int) -> Position:
+    try:
+        return Position(_EPOCH + ticks * _TICK, schedule_id)
+    except OverflowError:
+        # A forged one, past the end of the calendar.
+        raise cursors.invalid() from None
 
 
 def _one(call: Call, schedule_id: int) -> schemas.Schedule:

@@ -152,10 +152,12 @@ export async function busy(button, work) {
 
 /**
  * A form from the bottom of the screen. `fields`: { name, label, type, value, options, placeholder }.
+ * `body` stands above the fields: elements, or a function that is given the way to close the sheet with a value.
+ * Without `action` there is nothing to send.
  * `save(values)` may throw a Refusal: its field errors appear under the fields, its sentence at the end.
  * Resolves to what `save` returned, or null when the form was closed.
  */
-export function sheet({ title, text, fields = [], action = "保存", close = "取消", save = async (v) => v }) {
+export function sheet({ title, text, body = null, fields = [], action = "保存", close = "取消", save = async (v) => v }) {
   const box = $("[data-sheet]");
   return new Promise((resolve) => {
     const before = document.activeElement;
@@ -170,7 +172,7 @@ export function sheet({ title, text, fields = [], action = "保存", close = "�
       return h("label", {}, h("span", {}, label), input, wrongs[field.name]);
     });
     const wrong = h("span", { class: "wrong", role: "alert" });
-    const submit = h("button", { type: "submit" }, action);
+    const submit = h("button", { type: "submit", hidden: !action }, action);
     const form = h("form", {
       onsubmit: async (event) => {
         event.preventDefault();
@@ -187,10 +189,11 @@ export function sheet({ title, text, fields = [], action = "保存", close = "�
       },
       onkeydown: (event) => { if (event.key === "Escape") done(null); },
     },
-      h("h2", {}, title), text ? h("p", { class: "muted" }, text) : null, rows, wrong,
+      h("h2", {}, title), text ? h("p", { class: "muted" }, text) : null,
+      typeof body === "function" ? body(done) : body, rows, wrong,
       h("div", { class: "choices" }, h("button", { type: "button", onclick: () => done(null) }, close), submit));
     box.replaceChildren(form);
     box.hidden = false;
-    (form.querySelector("input, select") ?? submit).focus();
+    (form.querySelector("input, select") ?? (action ? submit : form.querySelector("button"))).focus();
   });
 }

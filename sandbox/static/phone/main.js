@@ -4,13 +4,15 @@
 // PAGES; `tab` ({ label, icon }) gives it a place in the bar. `#id/rest` is its address.
 
 import { $, api, busy, h, icon, parent, problem, session, toast, wechat } from "./core.js";
+import { booking, bookings } from "./bookings.js";
+import classes from "./classes.js";
 import { inbox } from "./inbox.js";
 import me from "./me.js";
 import messages from "./messages.js";
 import students from "./students.js";
 import wallet from "./wallet.js";
 
-const PAGES = [wallet, students, messages, me];
+const PAGES = [classes, bookings, booking, wallet, messages, me, students];
 const screen = $("[data-screen]");
 const tabs = $("[data-tabs]");
 let drawing = 0;

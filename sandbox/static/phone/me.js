@@ -113,6 +113,7 @@ export default {
     screen.replaceChildren(
       h("ul", { class: "cells" },
         go("资料", [user.nickname, user.real_name && `（${user.real_name}）`].filter(Boolean).join("") || "未填写", () => rename(user)),
+        go("学员", "", () => { location.hash = "students"; }),
         go("手机号", user.phone_masked ?? "去绑定", bindPhone),
         h("li", {}, h("div", { class: "cell" }, h("span", { class: "main" }, "会员"), h("span", { class: "side" }, STATUS[user.member_status] ?? user.member_status)))),
       ...subscriptions(templates.items, counted),

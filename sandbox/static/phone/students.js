@@ -36,7 +36,6 @@ function row(profile) {
 export default {
   id: "students",
   title: "学员",
-  tab: { label: "学员", icon: "students" },
   async show(screen) {
     const { items } = await api("GET", "/profiles");
     screen.replaceChildren(

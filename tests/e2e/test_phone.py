@@ -1,0 +1,97 @@
+"""A parent's phone against the running product: find a class, book it, cancel it, book again and take leave."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from tests.e2e.product import wait_until
+from tests.e2e.test_tour import picture
+
+pytestmark = pytest.mark.browser
+OPENID = "demo-parent-01"
+
+
+def api(product, path: str, token: str) -> dict:
+    answer = requests.get(f"{product.url}/api/v1{path}", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+def open_class(phone: Page, session: dict):
+    """The sheet of this class: on its day, of its coach, at its hour."""
+    phone.evaluate("day => { location.hash = `classes/${day}`; }", session["starts_at"][:10])
+    row = phone.locator(".cell.class", has_text=session["course_name"]).filter(has_text=session["starts_at"][11:16])
+    row = row.filter(has_text=session["coach"]["name"])
+    expect(row).to_be_visible()
+    return row
+
+
+def balance(phone: Page) -> Decimal:
+    phone.get_by_role("link", name="钱包").click()
+    return Decimal(phone.locator(".purse .figure").inner_text().replace("¥", "").replace(",", ""))
+
+
+def test_a_parent_books_cancels_and_takes_leave(product, new_page):
+    phone = new_page(390, 844)
+    phone.goto(f"{product.sandbox.url}/phone/{OPENID}")
+    phone.get_by_role("button", name="微信一键登录").click()
+    expect(phone.get_by_role("navigation", name="日期")).to_be_visible()
+    token = phone.evaluate("openid => JSON.parse(localStorage.getItem(`phone:${openid}`)).access_token", OPENID)
+    student = next(one for one in api(product, "/profiles", token)["items"] if one["status"] == "active")
+    busy = [
+        (one["schedule"]["starts_at"], one["schedule"]["ends_at"])
+        for one in api(product, "/bookings/my?status=booked&limit=100", token)["items"]
+    ]
+    free = [
+        one
+        for one in api(product, "/schedules?type=regular&available=true&limit=100", token)["items"]
+        if one["level"] in (None, "L1")
+        and one["my_state"] == "none"
+        and not any(one["starts_at"] < end and one["ends_at"] > begin for begin, end in busy)
+    ]
+    session = free[-1]  # far enough ahead to be cancelled in time
+    before = balance(phone)
+    price = Decimal(session["price"])
+
+    row = open_class(phone, session)
+    picture(phone, "phone-classes")
+    row.click()
+    sheet = phone.locator(".sheet")
+    expect(sheet).to_contain_text(f"¥{before - price:,.2f}")
+    if sheet.get_by_label("学员").locator("option").count() > 1:
+        sheet.get_by_label("学员").select_option(str(student["id"]))
+    picture(phone, "phone-booking")
+    sheet.get_by_role("button", name="确认预约").click()
+    expect(phone.locator("[data-toast]")).to_contain_text("预约成功")
+    expect(open_class(phone, session)).to_contain_text("已预约")
+    assert balance(phone) == before - price
+
+    phone.get_by_role("link", name="预约", exact=True).click()
+    phone.locator(".screen a.cell").first.click()
+    expect(phone.locator(".paper")).to_contain_text(session["course_name"])
+    phone.get_by_role("button", name="取消预约").click()
+    sheet.get_by_role("button", name="取消预约").click()
+    expect(phone.locator("[data-toast]")).to_contain_text("已退回钱包")
+    assert balance(phone) == before
+
+    open_class(phone, session).click()
+    if sheet.get_by_label("学员").locator("option").count() > 1:
+        sheet.get_by_label("学员").select_option(str(student["id"]))
+    sheet.get_by_role("button", name="确认预约").click()
+    expect(phone.locator("[data-toast]")).to_contain_text("预约成功")
+    phone.get_by_role("link", name="预约", exact=True).click()
+    phone.locator(".screen a.cell").first.click()
+    phone.get_by_role("button", name="请假").click()
+    sheet.get_by_role("button", name="确认请假").click()
+    expect(phone.locator("[data-toast]")).to_contain_text("可以补课")
+    expect(phone.locator(".paper .badge")).to_have_text("已请假")
+    assert balance(phone) == before - price
+    # What the family hears of it lies in the mini program: this parent has allowed no message.
+    phone.get_by_role("link", name=re.compile("消息")).click()
+    phone.get_by_role("button", name="站内通知").click()
+    wait_until(lambda: api(product, "/notifications", token)["items"], seconds=15)
