@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from app.db import RequestKey, db, db_now, lock_row, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
@@ -9,9 +11,10 @@ from app.domain.bookings import rules
 from app.domain.bookings.errors import AttendanceClosed, AttendanceTooEarly, BookingNotFound
 from app.domain.bookings.models import Booking, BookingStatus
 from app.domain.bookings.rules import Event
-from app.domain.catalog.models import CourseSchedule
+from app.domain.catalog.models import CourseSchedule, ScheduleStatus
 from app.domain.people import roles
 from app.domain.people.roles import Permission
+from app.errors import InvalidState
 
 
 @transactional
@@ -23,14 +26,19 @@ def mark(*, booking_id: int, event: Event, actor: Actor, request_key: RequestKey
     AttendanceTooEarly, AttendanceClosed, Forbidden.
     """
     roles.require(actor, Permission.BOOKING_MAKE)
-    booking = lock_row(Booking, booking_id)
-    if booking is None:
+    schedule_id = db.session.scalar(sa.select(Booking.course_schedule_id).where(Booking.id == booking_id))
+    if schedule_id is None:
         raise BookingNotFound
+    # Its row as well: a class must not be cancelled while somebody marks who came to it.
+    session = lock_row(CourseSchedule, schedule_id)
+    booking = lock_row(Booking, booking_id)
     before = booking.status
     if (before, event) in _ALREADY:
         return BookingStatus(before)
     status = rules.next_status(before, event)
-    starts_at = db.session.get(CourseSchedule, booking.course_schedule_id).starts_at
+    if session.status == ScheduleStatus.CANCELLED:
+        raise InvalidState("这节课已停课，不能点名")
+    starts_at = session.starts_at
     now = db_now()
     if not rules.roll_is_open(now, starts_at):
         raise AttendanceTooEarly

@@ -42,9 +42,7 @@ def one(profile_id: int, schedule_id: int) -> Candidate | None:
 
 def _candidates(schedule_id: int, which: sa.ColumnElement[bool]) -> list[Candidate]:
     booked = (
-        sa.select(sa.literal(1))
-        .where(_b.c.course_schedule_id == schedule_id, _b.c.live_profile_id == _p.c.id)
-        .exists()
+        sa.select(sa.literal(1)).where(_b.c.course_schedule_id == schedule_id, _b.c.live_profile_id == _p.c.id).exists()
     )
     query = (
         sa.select(

@@ -18,6 +18,7 @@ from app.domain.catalog import facts
 from app.domain.catalog.facts import SessionFacts
 from app.domain.catalog.models import CourseSchedule
 from app.domain.credits.service import Missed
+from app.domain.ledger import merging
 from app.domain.ledger import service as ledger
 from app.domain.ledger.models import TransactionType, WalletTransaction
 from app.domain.ledger.service import Posting
@@ -73,21 +74,16 @@ def end(held: Held, status: str, actor: Actor, now: datetime, reason: str | None
     seat_freed(booking.course_schedule_id)
 
 
-def payer_wallet(booking: Booking) -> int | None:
-    """The wallet that paid, or the one that it was merged into since (P11); None where no wallet paid."""
+def refund(held: Held, actor: Actor, *, note: str) -> Posting | None:
+    """Give back what a wallet paid, to it or to the one that it was merged into since (P11); None where none paid.
+
+    Once: the ledger's key and `reverses` see to it (B3).
+    """
+    booking = held.booking
     if booking.debit_id is None:
         return None
-    wallet_id = execute(sa.select(_rows.c.wallet_id).where(_rows.c.id == booking.debit_id)).scalar_one()
-    return ledger.follow_merge(wallet_id)
-
-
-def refund(held: Held, actor: Actor, *, note: str) -> Posting | None:
-    """Give back what a wallet paid, once: the ledger's key and `reverses` see to it (B3). None where none paid."""
-    booking = held.booking
-    wallet_id = payer_wallet(booking)
-    if wallet_id is None:
-        return None
-    wallet = ledger.lock_wallet(wallet_id=wallet_id)
+    payer = execute(sa.select(_rows.c.wallet_id).where(_rows.c.id == booking.debit_id)).scalar_one()
+    wallet = merging.lock_heir(payer)
     posting = ledger.post(
         wallet, type=TransactionType.REFUND, amount=booking.price, idempotency_key=f"booking:{booking.id}:refund",
         reference_type="booking", reference_id=booking.id, reverses_id=booking.debit_id,

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, money
-from app.db import RequestKey, db_now, execute, transactional
+from app.db import RequestKey, count_outcome, db_now, execute, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor, ActorType
-from app.domain.bookings import rules, students
+from app.domain.bookings import look, rules, students
 from app.domain.bookings.errors import (
     AlreadyBooked,
     ArrearsBlocked,
@@ -72,6 +72,10 @@ def book(
     WalletClosed, ArrearsBlocked, OverdraftLimitExceeded. Staff may pass a full class with `override_reason` where
     their role allows it (Forbidden).
     """
+    waits = look.only_full(schedule_id, profile_id, actor, request_key)
+    if waits is not None:
+        count_outcome("refused", "bookings.place._book")
+        raise _full(waits)
     try:
         return _book(
             schedule_id=schedule_id, profile_id=profile_id, actor=actor, price=price,
@@ -136,7 +140,7 @@ def _take_seat(session: SessionFacts, override: str | None) -> None:
     if session.full and override is None:
         # The last commit left no seat. Asking for one would queue on the row behind all others who do, for the same
         # answer: of two hundred who want six seats, a hundred and more are told here.
-        raise _full(session)
+        raise _full(session.waitlist_capacity)
     if seats.take(session.id, starts_at=session.starts_at):
         return
     # Full, or changed since it was read: what it is now decides.
@@ -149,11 +153,11 @@ def _take_seat(session: SessionFacts, override: str | None) -> None:
         if seats.add_override(session.id, most=most) and seats.take(session.id, starts_at=session.starts_at):
             return
         raise SeatFull(f"这节课已加过 {most} 个座位，不能再加")
-    raise _full(session)
+    raise _full(session.waitlist_capacity)
 
 
-def _full(session: SessionFacts) -> SeatFull:
-    return SeatFull(data={"waitlist_count": 0, "waitlist_capacity": session.waitlist_capacity})
+def _full(waitlist_capacity: int) -> SeatFull:
+    return SeatFull(data={"waitlist_count": 0, "waitlist_capacity": waitlist_capacity})
 
 
 def insert(

@@ -129,4 +129,4 @@ def unmarked(schedule_ids: Collection[int]) -> dict[int, int]:
         .where(_b.c.course_schedule_id.in_(schedule_ids), _b.c.status == BookingStatus.BOOKED)
         .group_by(_b.c.course_schedule_id)
     )
-    return dict(row._tuple() for row in db.session.execute(query))
+    return dict(map(tuple, db.session.execute(query)))

@@ -37,20 +37,32 @@ _wallets = Wallet.__table__
 # taken meanwhile turns a booking into one, and must be seen as the one or the other.
 _OPEN_THINGS = (
     ("SELECT 1 FROM wallet_adjustments WHERE wallet_id = :wallet AND status = 'pending'", "还有待处理的余额调整"),
-    ("SELECT 1 FROM withdrawals WHERE wallet_id = :wallet AND status IN ('requested', 'approved')",
-     "还有未办结的提现"),
-    ("SELECT 1 FROM late_refunds r JOIN bookings b ON b.id = r.booking_id"
-     " LEFT JOIN wallet_transactions t ON t.id = b.debit_id"
-     " WHERE r.status = 'pending' AND (b.family_id = :family OR t.wallet_id = :wallet)", "还有待复核的逾时退款"),
-    ("SELECT 1 FROM bookings b JOIN course_schedules s ON s.id = b.course_schedule_id"
-     " WHERE b.family_id = :family AND b.status = 'booked' AND s.ends_at > :now", "还有未上的预约"),
-    ("SELECT 1 FROM wallet_transactions t JOIN bookings b ON b.debit_id = t.id"
-     " JOIN course_schedules s ON s.id = b.course_schedule_id"
-     " WHERE t.wallet_id = :wallet AND b.status = 'booked' AND s.ends_at > :now",
-     "还有从这个钱包扣费、尚未上的预约"),
-    ("SELECT 1 FROM makeup_credits WHERE family_id = :family AND status = 'available' AND valid_until > :now",
-     "还有未用的待补课"),
-)  # fmt: skip
+    (
+        "SELECT 1 FROM withdrawals WHERE wallet_id = :wallet AND status IN ('requested', 'approved')",
+        "还有未办结的提现",
+    ),
+    (
+        """SELECT 1 FROM late_refunds r JOIN bookings b ON b.id = r.booking_id
+           LEFT JOIN wallet_transactions t ON t.id = b.debit_id
+           WHERE r.status = 'pending' AND (b.family_id = :family OR t.wallet_id = :wallet)""",
+        "还有待复核的逾时退款",
+    ),
+    (
+        """SELECT 1 FROM bookings b JOIN course_schedules s ON s.id = b.course_schedule_id
+           WHERE b.family_id = :family AND b.status = 'booked' AND s.ends_at > :now""",
+        "还有未上的预约",
+    ),
+    (
+        """SELECT 1 FROM wallet_transactions t JOIN bookings b ON b.debit_id = t.id
+           JOIN course_schedules s ON s.id = b.course_schedule_id
+           WHERE t.wallet_id = :wallet AND b.status = 'booked' AND s.ends_at > :now""",
+        "还有从这个钱包扣费、尚未上的预约",
+    ),
+    (
+        "SELECT 1 FROM makeup_credits WHERE family_id = :family AND status = 'available' AND valid_until > :now",
+        "还有未用的待补课",
+    ),
+)
 
 
 class WalletNotEmpty(Conflict):
