@@ -118,7 +118,7 @@ def test_preferences_honour_a_key(parent):
 def test_subscriptions_count_taps(app, parent, other):
     template = app.extensions["desk.settings"].templates["low_balance"]
     page = ok(parent.get("/me/subscriptions"), "list_subscriptions")
-    assert len(page["items"]) == 16
+    assert len(page["items"]) == 17
     assert all(item["remaining"] == 0 for item in page["items"])
     body = {"template": template, "accepted": True}
     assert ok(parent.post("/me/subscriptions", body), "add_subscription") == {"template": template, "remaining": 1}

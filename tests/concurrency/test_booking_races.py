@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db, transaction
 from app.domain.audit.actor import Actor, ActorType
-from app.domain.bookings import students
+from app.domain.bookings import look, students
+from app.domain.catalog.facts import SessionFacts
 from app.domain.catalog.models import CourseSchedule
 from app.domain.ledger import verify
 from app.domain.people.models import User
@@ -56,7 +57,9 @@ def test_forty_parents_for_the_last_six_seats(live_app):
 
 
 def _unguarded() -> None:
-    """The seat is taken by a write that asks nothing."""
+    """The seat is taken by a write that asks nothing, and nobody looks before it."""
+    look.only_full = lambda *_: None
+    SessionFacts.full = property(lambda _: False)
     table = CourseSchedule.__table__
     seats._take = Prepared(
         table.update()

@@ -8,6 +8,7 @@ What it left, the next call or the periodic job settles: a booking ends once, an
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -29,7 +30,7 @@ from app.domain.ledger.service import Posting
 from app.domain.outbox import service as outbox
 from app.domain.people import proof, roles
 from app.domain.people.roles import Permission
-from app.errors import DomainError, Invalid, InvalidState
+from app.errors import DomainError, Invalid, InvalidState, Replayed
 from app.text import clean
 
 log = logging.getLogger("desk.changes")
@@ -90,10 +91,12 @@ def cancel_session(
     """Cancel a session and settle every booking of it: money back to the wallet that paid, credits back, trials to a
     person's judgement, each family told once.
 
-    May be called again after anything. Raises ScheduleNotFound, Invalid, RollBegun, InvalidState once it is over,
-    Forbidden, StepUpRequired.
+    May be called again after anything: the same request goes on where the first was stopped. Raises ScheduleNotFound,
+    Invalid, RollBegun, InvalidState once it is over, Forbidden, StepUpRequired.
     """
-    _close(schedule_id=schedule_id, reason=reason, actor=actor, request_key=request_key)
+    # An answer that was kept says that the session is closed, not that everybody has their money.
+    with suppress(Replayed):
+        _close(schedule_id=schedule_id, reason=reason, actor=actor, request_key=request_key)
     return settle(schedule_id, actor)
 
 
@@ -197,7 +200,8 @@ def _tell_unsettled(*, booking_id: int, why: str) -> None:
     family_id, course = db.session.execute(query).one()
     outbox.tell_staff(
         "money", "staff.cancel_unsettled",
-        {"title": "停课退款没有完成", "colour": "red", "lines": [["课程", course], ["预约", str(booking_id)], ["原因", why]],
+        {"title": "停课退款没有完成", "colour": "red",
+         "lines": [["课程", course], ["预约", str(booking_id)], ["原因", why]],
          "link": {"text": "查看家庭", "path": f"/families/{family_id}"}},
         dedupe=f"booking{booking_id}:{clock.today()}",
     )  # fmt: skip

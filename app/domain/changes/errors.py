@@ -1,8 +1,8 @@
-"""Why a session cannot be changed (C2, C6)."""
+"""Why a session cannot be changed (C2, C6), or two families not be brought together (P3, P11)."""
 
 from __future__ import annotations
 
-from app.errors import Conflict
+from app.errors import Conflict, InvalidState
 
 
 class SessionMoved(Conflict):
@@ -25,3 +25,21 @@ class StudentsBusy(Conflict):
 class RollBegun(Conflict):
     code = "ROLL_BEGUN"
     message = "这节课已经点名，不能取消；如需退费请逐个处理"
+
+
+class FamilyMerged(InvalidState):
+    """The family was merged into another one; `data` names it."""
+
+    code = "FAMILY_MERGED"
+
+
+class OpenItems(Conflict):
+    """Something is under way on the wallet; `data` lists it."""
+
+    code = "OPEN_ITEMS"
+
+
+class NotEnough(Conflict):
+    """More than the wallet holds: a transfer moves money, it does not lend it."""
+
+    code = "INSUFFICIENT_BALANCE"

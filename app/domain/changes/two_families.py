@@ -12,7 +12,7 @@ from app.db import db
 from app.domain.bookings.models import LIVE, Booking, BookingStatus, LateRefund, LateRefundStatus
 from app.domain.catalog.models import CourseSchedule
 from app.domain.credits.models import CreditStatus, MakeupCredit
-from app.domain.desk.models import AdjustmentStatus, WalletAdjustment, Withdrawal, WithdrawalStatus
+from app.domain.desk.models import AdjustmentStatus, WalletAdjustment, Withdrawal
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
 from app.domain.people.models import Family, Profile, User
 
@@ -87,19 +87,18 @@ def move_plan(source: Side, target: Side, profile_id: int | None) -> Plan:
     return Plan(source, target, len(live_bookings(source.id, profile_id)), available, ())
 
 
-def live_bookings(family_id: int, profile_id: int | None = None) -> list[int]:
-    """Bookings that are still to come to an end: not yet held, or marked today, when a mark can be taken back."""
+def live_bookings(family_id: int, profile_id: int) -> list[int]:
+    """A student's bookings that are still to come to an end: not yet held, or marked today, when a mark can be taken back."""
     today, _ = clock.day_bounds(clock.today())
     query = (
         sa.select(_b.c.id)
         .join_from(_b, _s, _s.c.id == _b.c.course_schedule_id)
         .where(
             _b.c.family_id == family_id,
+            _b.c.profile_id == profile_id,
             sa.or_(_b.c.status == BookingStatus.BOOKED, sa.and_(_b.c.status.in_(LIVE), _s.c.starts_at >= today)),
         )
     )
-    if profile_id is not None:
-        query = query.where(_b.c.profile_id == profile_id)
     return list(db.session.scalars(query))
 
 
@@ -122,11 +121,10 @@ def open_items(family_id: int, wallet_id: int) -> list[str]:
         )
     )
     asked, out = WalletAdjustment.__table__, Withdrawal.__table__
-    open_ones = (WithdrawalStatus.REQUESTED, WithdrawalStatus.APPROVED)
     found = (
         (_count(asked, asked.c.wallet_id == wallet_id, asked.c.status == AdjustmentStatus.PENDING),
          "待处理的余额调整"),
-        (_count(out, out.c.wallet_id == wallet_id, out.c.status.in_(open_ones)), "未办结的提现"),
+        (_count(out, out.c.wallet_id == wallet_id, out.c.status.in_(("requested", "approved"))), "未办结的提现"),
         (db.session.scalar(late), "待复核的逾时退款"),
     )  # fmt: skip
     return [f"还有 {count} 笔{words}" for count, words in found if count]

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import clock
-from app.db import db, transaction
+from app.db import RequestKey, db, transaction
 from app.domain.bookings import attendance, errors, leave, place
 from app.domain.bookings.models import Booking
 from app.domain.bookings.rules import Event
@@ -142,8 +142,8 @@ def test_who_may_and_when():
     for role in ("front_desk", "finance", "auditor", "admin"):
         with pytest.raises(Forbidden):
             changes.cancel_session(schedule_id=schedule_id, reason="停电", actor=actor_of(make_staff(role)))
+    stale = actor_of(make_staff("manager"), proof_age=3600)
     with pytest.raises(StepUpRequired):
-        stale = actor_of(make_staff("manager"), proof_age=3600)
         changes.cancel_session(schedule_id=schedule_id, reason="停电", actor=stale)
     manager = actor_of(make_staff("manager"))
     with pytest.raises(Invalid):
@@ -162,3 +162,31 @@ def test_not_once_the_roll_has_begun():
     with pytest.raises(RollBegun):
         changes.cancel_session(schedule_id=schedule_id, reason="停电", actor=manager)
     assert balance(family) == Decimal("300.00")
+
+
+def test_the_same_request_goes_on_where_it_was_stopped():
+    manager, schedule_id = actor_of(make_staff("manager")), make_session()
+    families = [booked(schedule_id)[0] for _ in range(2)]
+    key = RequestKey(f"staff:{manager.id}", "1" * 32, "same", lambda _: {})
+    changes._close(schedule_id=schedule_id, reason="停电", actor=manager, request_key=key)
+    done = changes.cancel_session(schedule_id=schedule_id, reason="停电", actor=manager, request_key=key)
+    assert (done.settled, done.failed) == (2, 0)
+    assert [balance(family) for family in families] == [500, 500]
+
+
+def test_nobody_is_marked_once_the_class_is_cancelled():
+    manager, schedule_id = actor_of(make_staff("manager")), make_session(starts_in=timedelta(hours=1))
+    family, booking_id = booked(schedule_id)
+    changes._close(schedule_id=schedule_id, reason="停电", actor=manager, request_key=None)
+    with pytest.raises(InvalidState, match="停课"):
+        attendance.mark(booking_id=booking_id, event=Event.ATTEND, actor=manager)
+    assert changes.settle_left() == 1
+    assert balance(family) == Decimal("500.00")
+
+
+def test_a_booking_that_a_parent_ended_first_is_left_as_it_is():
+    manager, schedule_id = actor_of(make_staff("manager")), make_session()
+    family, booking_id = booked(schedule_id)
+    changes.cancel_session(schedule_id=schedule_id, reason="停电", actor=manager)
+    assert changes._settle(booking_id=booking_id, actor=manager) is False
+    assert balance(family) == Decimal("500.00")

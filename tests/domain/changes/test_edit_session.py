@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
 from app import clock
-from app.db import db, transaction
+from app.db import db, execute, transaction
 from app.domain.bookings import cancel, errors, place
 from app.domain.bookings.models import Booking
 from app.domain.catalog.errors import Archived, CoachBusy, CoachNotFound, VenueBusy, VenueNotFound
@@ -150,3 +151,22 @@ def test_an_archived_coach_stays_but_takes_no_new_class():
     edit(schedule_id, starts_at=clock.now() + timedelta(days=3))
     with pytest.raises(Archived):
         edit(schedule_id, coach_id=session_of(other).coach_id)
+
+
+def test_who_books_between_the_look_and_the_lock_makes_it_begin_anew(monkeypatch):
+    family, schedule_id = make_family(balance="500.00"), make_session()
+    lock_rows = changes.lock_rows
+
+    def books_meanwhile(model, ids):
+        execute(
+            Booking.__table__.insert().values(
+                course_schedule_id=schedule_id, profile_id=family.profile_ids[0], family_id=family.id, kind="regular",
+                source="wallet", status="booked", price=Decimal("200.00"), free_cancel=False, created_at=clock.now(),
+            )
+        )  # fmt: skip
+        return lock_rows(model, ids)
+
+    monkeypatch.setattr(changes, "lock_rows", books_meanwhile)
+    with pytest.raises(SessionMoved, match="刚刚有人预约"):
+        edit(schedule_id, capacity=9)
+    assert session_of(schedule_id).capacity == 6
