@@ -100,7 +100,7 @@ def _ahead(column: sa.Column) -> dict[int, int]:
         .where(_s.c.status == ScheduleStatus.SCHEDULED, _s.c.starts_at > clock.now())
         .group_by(column)
     )
-    return dict(row._tuple() for row in db.session.execute(query))
+    return dict(map(tuple, db.session.execute(query)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -173,20 +174,69 @@ def copy_week(*, from_monday: date, to_monday: date, actor: Actor, request_key: 
     roles.require(actor, Permission.SCHEDULE_EDIT)
     _check_weeks(from_monday, to_monday)
     # What the first week was when it was looked at is copied; the locks guard where the copies go.
-    sources = _week(from_monday).all()
+    sources = _week(from_monday)
     coaches = {row.id: row for row in lock_rows(Coach, {source.coach_id for source in sources})}
     venues = {row.id: row for row in lock_rows(Venue, {source.venue_id for source in sources})}
-    copier = _Copier(actor, to_monday - from_monday, coaches, venues)
-    copier.look_at(to_monday)
-    for source in sources:
-        if source.status == ScheduleStatus.SCHEDULED:
-            copier.take(source)
-    copied = Copied(tuple(copier.made), tuple(copier.skipped))
+    plan = _plan(sources, from_monday, to_monday, coaches, venues, db_now())
+    copied = Copied(tuple(_copy(actor, one) for one in plan.copies), plan.skipped)
     audit.record(
         actor, "schedule.copied", target_type="week", target_id=to_monday.isoformat(),
         after={"from": from_monday.isoformat(), "made": len(copied.made), "skipped": len(copied.skipped)},
     )  # fmt: skip
     return copied
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A session that copying would make, from the row of the first week, without its added seats."""
+
+    source: Any
+    starts_at: datetime
+    ends_at: datetime
+
+    @property
+    def capacity(self) -> int:
+        return max(1, self.source.capacity - self.source.override_seats)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """What copying a week would do; both in the order of time."""
+
+    copies: tuple[Copy, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def plan_copy(*, from_monday: date, to_monday: date) -> CopyPlan:
+    """What `copy_week` would do now. Nothing is locked, so copying looks again. Raises Invalid."""
+    _check_weeks(from_monday, to_monday)
+    sources = _week(from_monday)
+    coaches, venues = (
+        {row.id: row for row in db.session.scalars(sa.select(model).where(model.id.in_(ids)))}
+        for model, ids in ((Coach, {s.coach_id for s in sources}), (Venue, {s.venue_id for s in sources}))
+    )
+    return _plan(sources, from_monday, to_monday, coaches, venues, clock.now())
+
+
+def _plan(
+    sources: Sequence[Any], from_monday: date, to_monday: date, coaches: dict[int, Coach], venues: dict[int, Venue],
+    now: datetime,
+) -> CopyPlan:  # fmt: skip
+    copier = _Copier(to_monday - from_monday, coaches, venues, now)
+    copier.look_at(to_monday)
+    for source in sources:
+        if source.status == ScheduleStatus.SCHEDULED:
+            copier.take(source)
+    return CopyPlan(tuple(copier.copies), tuple(copier.skipped))
+
+
+def _copy(actor: Actor, copy: Copy) -> int:
+    source = copy.source
+    return _insert(
+        actor, copied_from=source.id, course_id=source.course_id, coach_id=source.coach_id,
+        venue_id=source.venue_id, starts_at=copy.starts_at, ends_at=copy.ends_at,
+        capacity=copy.capacity, waitlist_capacity=source.waitlist_capacity,
+    )  # fmt: skip
 
 
 def _check_weeks(from_monday: date, to_monday: date) -> None:
@@ -200,26 +250,26 @@ def _check_weeks(from_monday: date, to_monday: date) -> None:
         raise Invalid.field("to_monday", "请选择另一周")
 
 
-def _week(monday: date, *, and_before: timedelta = timedelta(0)):
+def _week(monday: date, *, and_before: timedelta = timedelta(0)) -> Sequence[Any]:
     """The sessions that begin in the studio week, with what a copy needs of their course."""
     begins, ends = clock.day_bounds(monday)[0] - and_before, clock.day_bounds(monday + WEEK)[0]
-    return execute(
+    return db.session.execute(
         sa.select(_s, _c.c.name, _c.c.duration_minutes, _c.c.archived_at)
         .join_from(_s, _c, _c.c.id == _s.c.course_id)
         .where(_s.c.starts_at >= begins, _s.c.starts_at < ends)
         .order_by(_s.c.starts_at, _s.c.id)
-    )
+    ).all()
 
 
 class _Copier:
-    """One week being copied: what is taken where it goes, and what came of each session."""
+    """One week being copied: what is taken where it goes, and what comes of each session. Writes nothing."""
 
-    def __init__(self, actor: Actor, shift: timedelta, coaches: dict[int, Coach], venues: dict[int, Venue]):
-        self.actor, self.shift, self.now = actor, shift, db_now()
+    def __init__(self, shift: timedelta, coaches: dict[int, Coach], venues: dict[int, Venue], now: datetime):
+        self.shift, self.now = shift, now
         self.coaches, self.venues = coaches, venues
         self.by_coach, self.by_venue = Timetable(), Timetable()
         self.there: dict[tuple, str] = {}
-        self.made: list[int] = []
+        self.copies: list[Copy] = []
         self.skipped: list[Skipped] = []
 
     def look_at(self, monday: date) -> None:
@@ -245,13 +295,8 @@ class _Copier:
         except _Skip as skip:
             self.skipped.append(Skipped(source.id, source.name, starts_at, skip.reason, skip.message))
             return
-        made = _insert(
-            self.actor, copied_from=source.id, course_id=source.course_id, coach_id=source.coach_id,
-            venue_id=source.venue_id, starts_at=starts_at, ends_at=ends_at,
-            capacity=max(1, source.capacity - source.override_seats), waitlist_capacity=source.waitlist_capacity,
-        )  # fmt: skip
-        self.occupy(source.coach_id, source.venue_id, Slot(made, source.name, starts_at, ends_at))
-        self.made.append(made)
+        self.occupy(source.coach_id, source.venue_id, Slot(source.id, source.name, starts_at, ends_at))
+        self.copies.append(Copy(source, starts_at, ends_at))
 
     def check(self, source: Any, starts_at: datetime, ends_at: datetime) -> None:
         there = self.there.get((source.course_id, source.coach_id, source.venue_id, starts_at))
