@@ -31,7 +31,7 @@ format: ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: ## Measure, each figure beside its floor of the same run (ARGS="--help" for the parts)
+bench: ## Measure, each figure beside its floor of the same run (ARGS="--full" for millions of rows, ARGS="--help")
 	@$(SETUP) test
 	@$(PY) -m bench.run $(ARGS)
 

@@ -215,6 +215,11 @@ _doorbell: Callable[[set[tuple[str, int]]], None] | None = None
 metrics_hook: Callable[[str, str], None] = lambda outcome, use_case: None  # noqa: E731
 
 
+def count_outcome(outcome: str, use_case: str) -> None:
+    """Count a use case that was decided before its transaction began."""
+    metrics_hook(outcome, use_case)
+
+
 def install_doorbell(ring: Callable[[set[tuple[str, int]]], None] | None) -> None:
     """`create_app` installs what is called after a commit with the (queue, id) pairs to wake workers for."""
     global _doorbell
@@ -237,6 +242,11 @@ def execute(statement: sa.Executable, parameters: Any = None) -> CursorResult:
     current = require_transaction()
     current.session.flush()
     return current.connection.execute(statement, parameters)
+
+
+def in_transaction() -> bool:
+    """Whether a use case is running."""
+    return _current.get() is not None
 
 
 def transaction_memo() -> dict[str, Any] | None:

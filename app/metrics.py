@@ -28,6 +28,8 @@ from app import clock, config, doorbell, health, redis
 from app import db as database
 from app.config import ConfigError
 from app.db import db
+from app.domain.bookings import reminders
+from app.domain.ledger import arrears
 from app.domain.ledger.models import LedgerAnchor
 from app.domain.outbox.models import JobRun, Notification, Status
 
@@ -116,7 +118,7 @@ class _Known(Collector):
         for check in health.checks():
             up.add_metric([check.name], {health.OK: 1.0, health.DEGRADED: 0.5}.get(check.status, 0.0))
         yield up
-        for read in (_clock, _outbox, _deliveries, _jobs, _anchors, _queues):
+        for read in (_clock, _outbox, _deliveries, _jobs, _anchors, _arrears, _reminders, _queues):
             try:
                 yield from read()
             except (SQLAlchemyError, RedisError, ConfigError, OSError) as error:
@@ -187,6 +189,22 @@ def _anchors() -> Iterable[Metric]:
     )
     yield GaugeMetricFamily("desk_ledger_wallets", "Wallets in the last verification", value=last[1] if last else 0)
     yield GaugeMetricFamily("desk_ledger_transactions", "Rows in the last verification", value=last[2] if last else 0)
+
+
+def _arrears() -> Iterable[Metric]:
+    families = GaugeMetricFamily("desk_arrears_families", "Families that owe, by how far it went", labels=["stage"])
+    yuan = GaugeMetricFamily("desk_arrears_yuan", "What they owe together", labels=["stage"])
+    for stage, (count, owed) in arrears.standing().items():
+        families.add_metric([stage], count)
+        yuan.add_metric([stage], float(owed))
+    yield families
+    yield yuan
+
+
+def _reminders() -> Iterable[Metric]:
+    yield GaugeMetricFamily(
+        "desk_class_reminders_waiting", "Bookings whose reminder is due and unwritten", value=reminders.waiting()
+    )
 
 
 def _queues() -> Iterable[Metric]:

@@ -31,7 +31,7 @@ class Prepared:
 
     def __init__(self, statement: Any):
         self._statement = statement
-        self._forms: dict[tuple, _Form] = {}
+        self._forms: dict[tuple, Form] = {}
 
     def __call__(self, parameters: dict[str, Any]) -> Outcome:
         """Run it on the open transaction's connection. Raises DBAPIError and its kin."""
@@ -41,7 +41,7 @@ class Prepared:
         key = (connection.dialect.name, *parameters)
         form = self._forms.get(key)
         if form is None:
-            form = self._forms[key] = _Form(self._statement, connection.dialect, parameters)
+            form = self._forms[key] = Form(self._statement, connection.dialect, parameters)
         values = form.values(parameters)
         if connection._has_events or connection.engine._has_events:
             result = connection.exec_driver_sql(form.text, values)
@@ -51,7 +51,7 @@ class Prepared:
         return self._drive(connection, form, values)
 
     @staticmethod
-    def _drive(connection: Connection, form: _Form, values: Any) -> Outcome:
+    def _drive(connection: Connection, form: Form, values: Any) -> Outcome:
         dialect, raw = connection.dialect, connection.connection.dbapi_connection
         cursor = raw.cursor()
         try:
@@ -74,7 +74,7 @@ class Prepared:
         return rows[0] if rows else None
 
 
-class _Form:
+class Form:
     """A statement's text for one database and one set of parameters, with what turns values to and fro."""
 
     def __init__(self, statement: Any, dialect: Any, parameters: dict[str, Any]):

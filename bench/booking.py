@@ -10,6 +10,8 @@ import statistics
 import subprocess
 import time
 import uuid
+from collections import Counter
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from app.db import db
 from app.domain.catalog.models import CourseSchedule
 from app.domain.ledger import verify
 from app.domain.ledger.models import Wallet
-from bench import last_seats, recording
+from bench import last_seats, recording, seat_clients
 from bench.context import Context, Row
 from bench.crowd import Answer, ask_all, p95
 from bench.http import CONNECTIONS, ROOT, _environ, _gunicorn
@@ -44,7 +46,7 @@ def run(context: Context) -> list[Row]:
         contestants = {name: _contestant(context, name) for name in ("floor", "ours")}
         _record(context, path, contestants["floor"][0])
         rows = _cache(context, contestants["ours"][1][0])
-        races = make_sessions(2 * (context.rounds + 1), capacity=SEATS, price=PRICE)
+        races = iter(make_sessions(4 * (context.rounds + 1), capacity=SEATS, price=PRICE))
         crowd = make_parents(CLIENTS, balance="900.00")
         db.session.remove()
         db.engine.dispose()
@@ -56,6 +58,7 @@ def run(context: Context) -> list[Row]:
             for name, url in urls.items():
                 rates[name].append(_load(context, name, url, number))
         race_rows = _races(context, floor, ours, crowd, races)
+    race_rows += _direct_races(context, crowd, races)
     with context.app.app_context():
         _check(contestants)
     # The first round warms both up.
@@ -82,7 +85,8 @@ def _file(context: Context, name: str, what: str) -> Path:
 
 
 def _record(context: Context, path: Path, parents: list[Parent]) -> None:
-    """One booking of the product, as the floor's template."""
+    """One booking of the product, as the floor's template; the one before it has opened all connections."""
+    _ask(context, make_parents(1, balance="900.00")[0], make_sessions(1, capacity=9, price=PRICE)[0], "bench-warm")
     first = {
         "families": 81_0000_0001, "users": 82_0000_0001, "profiles": 83_0000_0001, "wallets": 84_0000_0001,
         "course_schedules": 85_0000_0001, "bookings": 86_0000_0001, "wallet_transactions": 87_0000_0001,
@@ -96,13 +100,7 @@ def _record(context: Context, path: Path, parents: list[Parent]) -> None:
         recording.set_next_ids(connection, {"wallet_transactions": first["wallet_transactions"] + 1})
     db.session.remove()
     with recording.recorded(steps):
-        answer = context.app.test_client().post(
-            "/api/v1/bookings",
-            json={"course_schedule_id": schedule_id, "profile_id": parent.profile_ids[0]},
-            headers={"Authorization": f"Bearer {parent.token}", "Idempotency-Key": key},
-        )
-    if answer.status_code != 201:
-        raise SystemExit(f"the booking to record answers {answer.status_code}: {answer.text}")
+        _ask(context, parent, schedule_id, key)
     slots = {
         "family": parent.family_id, "user": parent.user_id, "profile": parent.profile_ids[0],
         "wallet": first["wallets"], "schedule": schedule_id, "booking": first["bookings"],
@@ -113,6 +111,16 @@ def _record(context: Context, path: Path, parents: list[Parent]) -> None:
     sent = [sql for sql, _ in steps]
     statements = len([sql for sql in sent if sql not in (recording.COMMIT, recording.ROLLBACK)])
     context.notes.append(f"A booking sends {statements} statements and {sent.count(recording.COMMIT)} COMMIT.")
+
+
+def _ask(context: Context, parent: Parent, schedule_id: int, key: str) -> None:
+    answer = context.app.test_client().post(
+        "/api/v1/bookings",
+        json={"course_schedule_id": schedule_id, "profile_id": parent.profile_ids[0]},
+        headers={"Authorization": f"Bearer {parent.token}", "Idempotency-Key": key},
+    )
+    if answer.status_code != 201:
+        raise SystemExit(f"the booking to record answers {answer.status_code}: {answer.text}")
 
 
 def _of_our_connections(steps: list[recording.Step]) -> list[recording.Step]:
@@ -176,14 +184,13 @@ def _check(contestants: dict[str, tuple[list[Parent], list[int]]]) -> None:
 # ── 200 clients for 6 seats ─────────────────────────────────────────────────────────────────────────
 
 
-def _races(context: Context, floor: str, ours: str, crowd: list[Parent], classes: list[int]) -> list[Row]:
+def _races(context: Context, floor: str, ours: str, crowd: list[Parent], classes: Iterator[int]) -> list[Row]:
     """Turn by turn: one guarded UPDATE by bare PyMySQL behind the barest route, and the whole booking."""
     times: dict[str, list[float]] = {"floor": [], "ours": []}
     tails: dict[str, list[float]] = {"floor": [], "ours": []}
     oversold = failed = 0
-    ids = iter(classes)
     for number in range(context.rounds + 1):
-        bare_id, schedule_id = next(ids), next(ids)
+        bare_id, schedule_id = next(classes), next(classes)
         bare = ask_all([(f"{floor}/seat/{bare_id}", {}, {}) for _ in crowd])
         answers = last_seats.race(ours, crowd, schedule_id)
         with context.app.app_context():
@@ -204,6 +211,32 @@ def _races(context: Context, floor: str, ours: str, crowd: list[Parent], classes
             f"{our_time:.0f} ms, p95 {our_tail:.0f} ms", ratio, "≥ 0.50", ratio >= 0.5),
         Row(f"{what}: oversold, trials not exact", "–", f"{oversold}, {failed} of {context.rounds + 1}", None, "0, 0",
             oversold == failed == 0),
+    ]  # fmt: skip
+
+
+def _direct_races(context: Context, crowd: list[Parent], classes: Iterator[int]) -> list[Row]:
+    """The same without HTTP: the clients call the service, or send the one UPDATE by bare PyMySQL."""
+    times: dict[str, list[float]] = {"floor": [], "ours": []}
+    wrong = 0
+    halves = [crowd[::2], crowd[1::2]]
+    with context.fleet(len(halves)) as members:
+        for number in range(context.rounds + 1):
+            for name, task in (("floor", seat_clients.bare_clients), ("ours", seat_clients.our_clients)):
+                schedule_id = next(classes)
+                parts = members.starmap(task, [(schedule_id, half) for half in halves], chunksize=1)
+                heard = [one for part in parts for one in part]
+                said = Counter(word for word, _ in heard)
+                wrong += said != {"ok": SEATS, "SEAT_FULL": CLIENTS - SEATS}
+                if number:  # the first round warms both up
+                    times[name].append(max(milliseconds for _, milliseconds in heard))
+    floor_time, our_time = (statistics.median(times[name]) for name in ("floor", "ours"))
+    ratio = floor_time / our_time
+    return [
+        Row(f"{CLIENTS} clients for {SEATS} seats through the service: all answered in",
+            f"one guarded UPDATE by bare PyMySQL: {floor_time:.0f} ms", f"{our_time:.0f} ms", ratio, "≥ 0.50",
+            ratio >= 0.5),
+        Row(f"{CLIENTS} clients for {SEATS} seats through the service: trials not exact", "–",
+            f"{wrong} of {2 * (context.rounds + 1)}", None, "0", not wrong),
     ]  # fmt: skip
 
 

@@ -33,9 +33,17 @@ class Row:
     held: bool | None
 
 
+#: seconds of one measurement, rounds, rows, families. All benches take minutes at `normal`, an hour at `full`.
+SIZES = {
+    "quick": (1.0, 3, 50_000, 20_000),
+    "normal": (2.0, 3, 200_000, 100_000),
+    "full": (3.0, 5, 1_000_000, 1_000_000),
+}
+
+
 @dataclass
 class Context:
-    """`seconds` is how long one measurement runs, `rows` how large the large tables are."""
+    """`seconds` is how long one measurement runs, `rows` and `families` how large the large tables are."""
 
     app: object
     database: FreshDatabase
@@ -43,6 +51,7 @@ class Context:
     seconds: float
     rounds: int
     rows: int
+    families: int = 0
     notes: list[str] = field(default_factory=list)
 
     def bare(self) -> pymysql.Connection:
@@ -55,7 +64,7 @@ class Context:
 
 
 @contextmanager
-def context(*, quick: bool):
+def context(*, size: str):
     """Raises SystemExit when there is no MySQL/MariaDB or it is not fully durable."""
     if not databases.has_mysql():
         raise SystemExit("make bench needs MariaDB or MySQL (DESK_TEST_MYSQL_URL)")
@@ -66,8 +75,8 @@ def context(*, quick: bool):
         install_doorbell(None)
         try:
             _require_durable(database.url)
-            sizes = {"seconds": 1.0, "rounds": 3, "rows": 50_000} if quick else {}
-            yield Context(app, database, Path(folder), **({"seconds": 3.0, "rounds": 5, "rows": 1_000_000} | sizes))
+            seconds, rounds, rows, families = SIZES[size]
+            yield Context(app, database, Path(folder), seconds, rounds, rows, families)
         finally:
             with app.app_context():
                 db.session.remove()

@@ -2,7 +2,7 @@
 
 Many clients send the real form with its real tokens to gunicorn, whose workers are killed with SIGKILL all the time.
 A client that gets no answer sends the same form again until it is answered. Afterwards the database must hold exactly
-one movement per form (a balance that adds up proves nothing: both would double). The control sends a fresh token on
+one movement per form (a balance that adds up proves nothing: both would double). The control opens the form anew for
 each try, as if there were no keys, and must show duplicates.
 
     python -m bench.killed_web --clients 64 --forms 300 [--control] [--engine mysql]
@@ -123,12 +123,12 @@ class KilledWeb:
         self.process = subprocess.Popen(
             self.command, env=self.env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(200):
+        for _ in range(600):
             try:
-                if requests.get(f"{self.url}/healthz", timeout=1).ok:
+                if requests.get(f"{self.url}/healthz", timeout=5).ok:
                     break
             except requests.RequestException:
-                time.sleep(0.1)
+                time.sleep(0.2)
         else:
             raise RuntimeError("gunicorn did not come up")
         return self
@@ -167,34 +167,48 @@ def patiently(call, outcome: Outcome, lock: threading.Lock):
 
 
 def sign_in(url: str, username: str) -> requests.Session:
-    """A browser with a session, by the real sign-in form."""
-    session = requests.Session()
-    session.headers["Sec-Fetch-Site"] = "same-origin"
-    reader = FormReader("sign-in")
-    reader.feed(session.get(f"{url}/sign-in", timeout=10).text)
-    answer = session.post(
-        f"{url}/sign-in", data={**reader.fields, "username": username, "password": PASSWORD}, timeout=20,
-        allow_redirects=False,
-    )  # fmt: skip
-    if answer.status_code != 303:
-        raise RuntimeError(f"sign-in was refused: {answer.status_code}")
-    return session
+    """A browser with a session, by the real sign-in form. Passwords are slow to check on purpose, and all come at
+    once: who is told to come again, does."""
+    for _ in range(50):
+        session = requests.Session()
+        session.headers["Sec-Fetch-Site"] = "same-origin"
+        reader = FormReader("sign-in")
+        asked = {"username": username, "password": PASSWORD}
+        try:
+            reader.feed(session.get(f"{url}/sign-in", timeout=60).text)
+            answer = session.post(f"{url}/sign-in", data={**reader.fields, **asked}, timeout=60, allow_redirects=False)
+        except requests.RequestException:
+            continue
+        if answer.status_code == 303:
+            return session
+        if answer.status_code < 500:
+            raise RuntimeError(f"sign-in was refused: {answer.status_code}")
+        time.sleep(random.uniform(0.1, 1.0))
+    raise RuntimeError("sign-in was never answered")
 
 
 def run_client(web: KilledWeb, username, family_id, forms, control, outcome, lock, ready) -> None:
-    session = sign_in(web.url, username)
+    try:
+        session = sign_in(web.url, username)
+    except BaseException:
+        ready.abort()  # nobody waits for who can't come
+        raise
     page = f"{web.url}/families/{family_id}/adjust"
     ready.wait()
-    for _ in range(forms):
-        blank = patiently(lambda: session.get(page, timeout=10), outcome, lock)
+
+    def fill_in() -> dict[str, str]:
         reader = FormReader("adjust")
-        reader.feed(blank.text)
-        asked = {**reader.fields, **{k: v for k, v in FIELDS.items() if v}}
+        reader.feed(patiently(lambda: session.get(page, timeout=10), outcome, lock).text)
+        return {**reader.fields, **{k: v for k, v in FIELDS.items() if v}}
+
+    for _ in range(forms):
+        asked = fill_in()
 
         def send(asked=asked):
-            if control:
-                asked["request_token"] = os.urandom(16).hex()
-            return session.post(page, data=asked, timeout=10, allow_redirects=False)
+            # The control opens the form again for each try: a fresh token, and the balance as it is by then, since
+            # the form that saw an older balance would be refused for that alone.
+            fields = fill_in() if control else asked
+            return session.post(page, data=fields, timeout=10, allow_redirects=False)
 
         answer = patiently(send, outcome, lock)
         with lock:
@@ -283,7 +297,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--forms", type=int, default=300)
     parser.add_argument("--engine", choices=("mysql", "sqlite"), default="mysql")
-    parser.add_argument("--control", action="store_true", help="a fresh token on each try, as if there were no keys")
+    parser.add_argument("--control", action="store_true", help="a fresh form for each try, as if there were no keys")
     parser.add_argument("--bookings", action="store_true", help="parents who book, instead of staff who adjust")
     args = parser.parse_args()
     database = FreshDatabase(args.engine, "killed")

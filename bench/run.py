@@ -1,4 +1,4 @@
-"""`python -m bench.run [NAME …] [--quick] [--write]`: run the benchmarks, print their tables, keep them in
+"""`python -m bench.run [NAME …] [--quick | --full] [--write]`: run the benchmarks, print their tables, keep them in
 docs/performance.md.
 
 A benchmark is a module of this package with TITLE and `run(context)`, which returns rows of a table.
@@ -31,14 +31,17 @@ def names() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(names())}; all without")
-    parser.add_argument("--quick", action="store_true", help="short rounds and small tables")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", dest="size", action="store_const", const="quick", help="short rounds, small tables")
+    size.add_argument("--full", dest="size", action="store_const", const="full", help="a million rows and families")
+    parser.set_defaults(size="normal")
     parser.add_argument("--write", action="store_true", help="keep the tables in docs/performance.md")
     asked = parser.parse_args()
     for name in asked.names or names():
         module = importlib.import_module(f"bench.{name}")
-        with context(quick=asked.quick) as prepared:
+        with context(size=asked.size) as prepared:
             rows = module.run(prepared)
-            table = render(rows, _circumstances(prepared, quick=asked.quick))
+            table = render(rows, _circumstances(prepared, asked.size))
         print(f"\n{module.TITLE}\n\n{table}")
         if asked.write:
             keep(name, module.TITLE, table)
@@ -54,15 +57,15 @@ def render(rows: list[Row], circumstances: str) -> str:
     return "\n".join(lines)
 
 
-def _circumstances(prepared, *, quick: bool) -> str:
+def _circumstances(prepared, size: str) -> str:
     with prepared.bare() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT VERSION()")
         version = cursor.fetchone()[0]
-    size = "quick run" if quick else f"median of {prepared.rounds} rounds of {prepared.seconds:.0f} s"
     busy = os.getloadavg()[0]
     text = (
         f"{clock.today()}, {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()},"
-        f" {version}, `innodb_flush_log_at_trx_commit=1`, {size}, load {busy:.1f}."
+        f" {version}, `innodb_flush_log_at_trx_commit=1`, size `{size}`, median of {prepared.rounds} rounds of"
+        f" {prepared.seconds:.0f} s, load {busy:.1f}."
     )
     return " ".join([text, *prepared.notes])
 

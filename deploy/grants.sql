@@ -22,6 +22,7 @@ GRANT SELECT ON `DATABASE`.* TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`wallet_transactions` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`audit_log` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`audit_seals` TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`arrears_steps`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`bookings`                 TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`change_requests`          TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`channel_paces`            TO 'app'@'HOST';

@@ -70,7 +70,7 @@ function option(spec, colour) {
     ...base,
     legend: { show: spec.series.length > 1, left: 0, top: 0, itemWidth: 12, itemHeight: 8, textStyle: { color: colour.text, fontSize: 12 } },
     xAxis: { type: 'category', data: spec.labels, ...axis, splitLine: { show: false } },
-    yAxis: { type: 'value', ...axis, axisLine: { show: false }, splitNumber: 4, axisLabel: { ...axis.axisLabel, formatter: (value) => short(value, unit) } },
+    yAxis: { type: 'value', ...(unit === 'percent' ? { max: 1, interval: 0.25 } : {}), ...axis, axisLine: { show: false }, splitNumber: 4, axisLabel: { ...axis.axisLabel, formatter: (value) => short(value, unit) } },
     tooltip: { ...base.tooltip, valueFormatter: (value) => written(value, unit) },
     series: spec.series.map((series, index) => ({
       name: series.name,

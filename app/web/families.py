@@ -8,6 +8,7 @@ from wtforms.fields.choices import SelectChoice
 from app.domain.audit import actions
 from app.domain.audit import queries as audit_queries
 from app.domain.audit.queries import AuditFilter
+from app.domain.bookings import staff_queries as bookings_queries
 from app.domain.desk import queries as desk_queries
 from app.domain.ledger import queries as ledger_queries
 from app.domain.outbox import queries as outbox_queries
@@ -18,7 +19,7 @@ from app.web.forms.families import MemberStatusForm, StudentForm
 from app.web.forms_token import request_key
 from app.web.labels import LABELS
 from app.web.permissions import can, current_actor, requires
-from app.web.rendering import redirect_or_fragment, render, render_form, toast
+from app.web.rendering import redirect_or_fragment, render, render_form, toast, wants_fragment
 
 bp = Blueprint("families", __name__)
 
@@ -47,6 +48,16 @@ def adjustments(family_id: int):
     page = desk_queries.family_adjustments(family_id, before=int_arg("before"), after=int_arg("after"))
     return _tab(family_id, "adjustments", "desk/_family_adjustments.html", page=page,
                 pages=page_links(page, "families.adjustments", family_id=family_id))  # fmt: skip
+
+
+@bp.get("/families/<int:family_id>/bookings")
+@requires(Permission.FAMILY_VIEW)
+def bookings(family_id: int):
+    """Classes ahead, makeup credits that can be used, and every booking before (U3)."""
+    page = bookings_queries.past(family_id, before=int_arg("before"), after=int_arg("after"))
+    return _tab(family_id, "bookings", "bookings/_family_bookings.html", page=page,
+                ahead=bookings_queries.ahead(family_id), open_credits=bookings_queries.open_credits(family_id),
+                pages=page_links(page, "families.bookings", family_id=family_id))  # fmt: skip
 
 
 @bp.get("/families/<int:family_id>/messages")
@@ -144,6 +155,7 @@ def _wallet(family_id: int):
 _TABS = (
     ("transactions", "流水", "families.show", Permission.FAMILY_VIEW),
     ("adjustments", "余额调整", "families.adjustments", Permission.ADJUSTMENT_VIEW),
+    ("bookings", "预约", "families.bookings", Permission.FAMILY_VIEW),
     ("messages", "消息", "families.messages", Permission.NOTICE_VIEW),
     ("audit", "审计", "families.audit", Permission.AUDIT_VIEW),
 )
@@ -157,5 +169,8 @@ def _tab(family_id: int, key: str, fragment: str, **context):
         if can(permission)
     ]
     context.setdefault("wallet", _wallet(family_id))
-    return render("families/show.html", "families/_tab.html", sheet=_sheet(family_id), tabs=tabs, tab=key,
-                  tab_fragment=fragment, family_id=family_id, **context)  # fmt: skip
+    sheet = _sheet(family_id)
+    context["heir"] = family_queries.heir(family_id) if sheet.merged_into else None
+    context["absorbed"] = [] if wants_fragment() else family_queries.absorbed(family_id)
+    return render("families/show.html", "families/_tab.html", sheet=sheet, tabs=tabs, tab=key,
+                  tab_fragment=fragment, family_id=family_id, only_tab=wants_fragment(), **context)  # fmt: skip

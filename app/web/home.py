@@ -5,7 +5,9 @@ from __future__ import annotations
 from flask import Blueprint
 
 from app.domain.people.roles import Permission
+from app.domain.policy import service as policy
 from app.domain.reports import home as figures
+from app.domain.reports import today as today_figures
 from app.web.context import register_count
 from app.web.filters import day
 from app.web.permissions import can, requires
@@ -25,18 +27,30 @@ def today():
     """The start page. An account without sight of families (admin) sees only what waits for it."""
     sees_money = can(Permission.ADJUSTMENT_VIEW)
     money = figures.money_by_day() if sees_money else []
+    bookings = figures.bookings_by_day() if sees_money else []
     return render(
         "home/today.html",
         waiting=figures.waiting(),
         arrears=figures.arrears() if sees_money else None,
+        classes=today_figures.classes() if can(Permission.SCHEDULE_VIEW) else None,
         money=money,
-        charts=_charts(money) if sees_money else {},
+        bookings=bookings,
+        charts=_charts(money, bookings) if sees_money else {},
+        lost=figures.lost_notices(),
+        task_days=policy.get("arrears_task_after").days,
     )
 
 
-def _charts(money: list) -> dict:
+def _charts(money: list, bookings: list) -> dict:
     groups, delivery = figures.balance_groups(), figures.delivery_by_day()
     return {
+        "bookings": {
+            "kind": "stack", "labels": [day(d.on) for d in bookings], "unit": "count",
+            "series": [
+                {"name": "有效", "data": [d.live for d in bookings], "tone": "active"},
+                {"name": "已取消或请假", "data": [d.ended for d in bookings], "tone": "ended"},
+            ],
+        },
         "money": {
             "kind": "bar", "labels": [day(d.on) for d in money], "unit": "money",
             "series": [
@@ -51,9 +65,10 @@ def _charts(money: list) -> dict:
         "delivery": {
             "kind": "stack", "labels": [day(d.on) for d in delivery], "unit": "count",
             "series": [
-                {"name": "已送达", "data": [d.sent for d in delivery], "tone": "good"},
+                {"name": "微信送达", "data": [d.sent for d in delivery], "tone": "good"},
+                {"name": "站内", "data": [d.in_app for d in delivery], "tone": "plain"},
                 {"name": "待发送", "data": [d.waiting for d in delivery], "tone": "waiting"},
-                {"name": "失败", "data": [d.failed for d in delivery], "tone": "danger"},
+                {"name": "没人收到", "data": [d.failed for d in delivery], "tone": "danger"},
             ],
         },
     }  # fmt: skip

@@ -161,6 +161,14 @@ LABELS: dict[str, dict[str, Label]] = {
         "compensation_ending": Label("课时补偿到期"),
         "withdrawal_result": Label("提现结果"),
     },
+    # C6; `open`, `full` and `running` follow seats and clock.
+    "session_state": {
+        "open": Label("可预约", "active"),
+        "full": Label("已满", "waiting"),
+        "running": Label("上课中", "active"),
+        "finished": Label("已结束", "ended"),
+        "cancelled": Label("已停课", "ended"),
+    },
     # B6.
     "booking_status": {
         "booked": Label("已预约", "active"),

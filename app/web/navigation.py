@@ -39,6 +39,8 @@ GROUPS: tuple[Group, ...] = (
         (
             Item("今日", "home.today", "home", "home"),
             Item("待办审批", "desk.approvals", "clipboard-check", "adjustment.approve", "approvals"),
+            Item("逾时退款", "bookings.late_refunds", "receipt-refund", "booking.late_refund", "late_refunds"),
+            Item("欠费跟进", "arrears.index", "phone", "family.view", "arrears_tasks"),
         ),
     ),
     Group(
@@ -50,7 +52,15 @@ GROUPS: tuple[Group, ...] = (
             Item("余额调整", "desk.adjustments", "coin-yuan", "adjustment.view", "receipts_missing"),
         ),
     ),
-    Group("classes", "课程", "calendar-event"),
+    Group(
+        "classes",
+        "课程",
+        "calendar-event",
+        (
+            Item("课表", "schedule.week", "calendar-event", "schedule.view"),
+            Item("课程与场馆", "schedule.catalog", "school", "schedule.view"),
+        ),
+    ),
     Group("money", "财务", "report-money"),
     Group(
         "system",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, abort, request, url_for
 
 from app import clock
+from app.domain.audit import exports
 from app.domain.outbox import queries, resending
 from app.domain.outbox.queries import NoticeFilter
 from app.domain.people.roles import Permission
+from app.web import downloads, notices_report
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms_token import new_token, request_key
 from app.web.labels import LABELS, word
@@ -17,6 +20,7 @@ from app.web.permissions import current_actor, requires
 from app.web.rendering import hx_redirect, render, toast, wants_fragment
 
 bp = Blueprint("notices", __name__)
+notices_report.register(bp)
 
 #: cards for staff, by the first word of their type
 _CARDS = {
@@ -67,7 +71,33 @@ def delivery():
     asked = _report_asked()
     days, types = queries.delivery_by_day(asked), queries.delivery_by_type(asked)
     return render("notices/delivery.html", "notices/_delivery.html", asked=asked, days=days, types=types,
-                  total=queries.total(days), chart=_chart(days), cards=_CARDS, args=request.args)  # fmt: skip
+                  total=queries.total(days), chart=_chart(days), type_word=type_word, args=request.args)  # fmt: skip
+
+
+@bp.post("/notices/delivery/export")
+@requires(Permission.NOTICE_VIEW)
+def export_delivery():
+    """Both tables of the page as csv, under its filters; a POST, since taking it out is recorded."""
+    asked = _report_asked()
+    exports.note_export(what="delivery", filters=_kept(asked), actor=current_actor())
+    head = ["统计", "项目", "送达率", "送达", "失败", "转站内", "未完成"]
+    lines = [("按天", line.key, line) for line in queries.delivery_by_day(asked)]
+    lines += [("按类型", type_word(line.key), line) for line in queries.delivery_by_type(asked)]
+    rows = (
+        [group, name, downloads.share(line.rate), line.sent, line.failed, line.in_app,
+         line.waiting]
+        for group, name, line in lines
+    )  # fmt: skip
+    return downloads.csv(f"delivery-{asked.date_from}-{asked.date_to}.csv", head, rows)
+
+
+def type_word(name: str) -> str:
+    """A type in words: a parent's message, or a card for staff by the first word of its own."""
+    return _CARDS.get(name) or word("notification_type", name)
+
+
+def _kept(asked: NoticeFilter) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(asked).items() if value is not None}
 
 
 def _sheet(notice_id: int) -> Response:
@@ -107,6 +137,7 @@ def _asked() -> NoticeFilter:
         channel=choice_arg("channel", LABELS["notification_channel"]),
         date_from=date_arg("from"),
         date_to=date_arg("to"),
+        outcome=choice_arg("outcome", queries.OUTCOMES),
     )
 
 

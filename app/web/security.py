@@ -50,6 +50,7 @@ HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
+_HEADERS = [(name.lower(), name, value) for name, value in HEADERS]
 
 
 class PortalSessions(SecureCookieSessionInterface):
@@ -147,8 +148,9 @@ def limit_money_forms() -> None:
 
 def _add_headers(response: Response) -> Response:
     headers = response.headers
-    for name, value in HEADERS:
-        if name not in headers:
+    there = {name.lower() for name, _ in headers}
+    for lower, name, value in _HEADERS:
+        if lower not in there:
             headers.add(name, value)
     if config.current().production:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")

@@ -8,7 +8,8 @@ from flask import Blueprint, Response, request, url_for
 
 from app import config
 from app.domain.outbox import wording, wordings
-from app.domain.outbox.wordings import Template
+from app.domain.outbox.kind import Kind
+from app.domain.outbox.wordings import Preview, Template
 from app.domain.people.roles import Permission
 from app.errors import Conflict, Invalid
 from app.web.errors import status_of
@@ -84,6 +85,12 @@ def _seen(form: TokenForm) -> datetime | None:
         return None
 
 
+def _previews(kind: Kind, words: dict[str, str]) -> list[tuple[str | None, Preview]]:
+    """One for the type and one for each occasion with words of its own: (the occasion in words, preview)."""
+    special = [(occasion.label, wordings.preview(kind, words, occasion)) for occasion in kind.occasions]
+    return [("平时" if special else None, wordings.preview(kind, words)), *special]
+
+
 def _page(shown: Template, form: TokenForm, *, status: int = 200) -> Response:
     words = {name: wording.clean(text) for name, text in asked_words(form, shown.kind).items()}
     return render(
@@ -93,7 +100,7 @@ def _page(shown: Template, form: TokenForm, *, status: int = 200) -> Response:
         shown=shown,
         kind=shown.kind,
         form=form,
-        preview=wordings.preview(shown.kind, words),
+        previews=_previews(shown.kind, words),
         template_id=config.current().templates[shown.kind.type],
         changed=shown.wording != wordings.built_in(shown.kind),
     )

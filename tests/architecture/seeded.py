@@ -6,6 +6,7 @@ different things, `ELSEWHERE` says which routes take which.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import BytesIO
 
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db, transaction
 from app.domain.audit.models import AuditEntry
+from app.domain.bookings import late, place
+from app.domain.bookings.models import Booking
 from app.domain.desk.models import Receipt
 from app.domain.outbox.models import Notification
 from app.domain.people import role_changes
@@ -20,12 +23,18 @@ from app.domain.people.models import StaffSession
 from app.domain.policy import changes
 from app.flows import receipts
 from tests.domain.desk import desk
-from tests.factories import make_family
+from tests.factories import make_course, make_family, make_session
 from tests.gateways.receipt_files import png
 from tests.portal import actor_of, make_staff
 
 #: (beginning of the path, parameter) → the key in `ids` that is meant there
-ELSEWHERE = {("/settings/policies/requests/", "request_id"): "policy_request_id"}
+ELSEWHERE = {
+    ("/settings/policies/requests/", "request_id"): "policy_request_id",
+    ("/notices/report/", "kind"): "notice_kind",
+    ("/late-refunds/", "request_id"): "late_refund_id",
+    ("/catalog/", "kind"): "catalog_kind",
+    ("/catalog/", "entry_id"): "course_id",
+}
 
 
 def ids() -> dict[str, object]:
@@ -34,6 +43,14 @@ def ids() -> dict[str, object]:
     colleague, admin, manager = make_staff("front_desk"), make_staff("admin"), make_staff("manager")
     kept = receipts.keep([receipts.Upload("slip.png", BytesIO(png()))], actor=actor_of(colleague))
     asked = desk.ask(colleague, family, receipts=kept)
+    course = make_course(price="20.00")
+    booking, late_one = (
+        place.book(
+            schedule_id=make_session(course, starts_in=timedelta(days=days)), profile_id=family.profile_ids[0],
+            actor=actor_of(colleague),
+        ).booking_id
+        for days in (2, 3)
+    )  # fmt: skip
     return {
         "filename": "desk.svg",
         "family_id": family.id,
@@ -52,6 +69,13 @@ def ids() -> dict[str, object]:
         "notification_id": 1,
         "name": "overdraft_limit",
         "kind": "balance_changed",
+        "notice_kind": "arrears",
+        "booking_id": booking,
+        "schedule_id": db.session.get(Booking, booking).course_schedule_id,
+        "event": "attend",
+        "catalog_kind": "course",
+        "course_id": course,
+        "late_refund_id": late.ask(booking_id=late_one, reason="生病", actor=actor_of(make_staff("finance"))),
     }
 
 

@@ -263,7 +263,7 @@ def test_each_sample_of_the_catalogue_can_be_sent(wx, template):
 
 def test_the_fields_that_were_agreed():
     fields = {t.type: [(f.key, f.label) for f in t.fields] for t in TEMPLATES}
-    assert len(fields) == 16
+    assert len(fields) == 17
     assert all(2 <= len(rows) <= 5 for rows in fields.values())
     assert fields["balance_changed"] == [
         ("thing1", "变动类型"), ("amount2", "变动金额"), ("amount3", "当前余额"),
@@ -278,7 +278,7 @@ def test_the_template_list(wx):
     url = f"{wx.url}/wxaapi/newtmpl/gettemplate"
     answer = wx.http.get(url, params={"access_token": token}, timeout=5).json()
     by_id = {t["priTmplId"]: t for t in answer["data"]}
-    assert len(by_id) == 16
+    assert len(by_id) == 17
     assert by_id["sandbox-tmpl-arrears"]["content"] == (
         "欠费金额:{{amount1.DATA}}\n温馨提示:{{thing2.DATA}}\n时间:{{time3.DATA}}\n"
     )

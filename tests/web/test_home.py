@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -9,12 +10,24 @@ import pytest
 
 from app import clock
 from app.db import db, transaction
+from app.domain.bookings.models import Booking
+from app.domain.catalog.models import Course, CourseType
+from app.domain.outbox import delivery, resending, service
 from app.domain.outbox.models import Notification
-from app.domain.reports import home
-from tests.factories import make_family
-from tests.portal import Browser
+from app.domain.outbox.outcomes import Outcome, Result
+from app.domain.reports import home, today
+from tests.domain.outbox.families import make_family as consenting_family
+from tests.domain.outbox.families import rows
+from tests.factories import make_family, make_session
+from tests.portal import Browser, actor_of, make_staff
 
 NOON = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)  # 12:00 in the studio
+
+
+def refuse(row_id: int, code: str) -> None:
+    """WeChat does not take it: the in-app list does."""
+    outcome = Outcome(Result.REFUSED, code, "微信不收", no_consent=code == "43101")
+    delivery.settle(claimed=delivery.claim(notification_id=row_id), outcome=outcome)
 
 
 def test_money_counts_by_studio_day(app):
@@ -51,17 +64,126 @@ def test_failed_messages_of_a_week(app):
                 )
             )  # fmt: skip
     assert home.notices_failed() == 1
-    today = home.delivery_by_day()[-1]
-    assert (today.sent, today.failed, today.waiting) == (1, 0, 0)
+    last = home.delivery_by_day()[-1]
+    assert (last.sent, last.in_app, last.failed, last.waiting) == (1, 0, 0, 0)
+
+
+def test_what_the_in_app_list_took_over_was_received(app):
+    family, _ = consenting_family(consents={"arrears": 9})
+    with transaction():
+        for number in range(3):
+            service.tell_family(family, "arrears", {"owed": "1.00"}, dedupe=f"h{number}", urgent=True)
+        service.tell_staff("money", "staff.test", {"title": "卡片", "colour": "red"}, dedupe="h")
+    waiting, card = rows(family_id=family), rows(channel="feishu")[0]
+    refuse(waiting[0].id, "40003")
+    refuse(waiting[1].id, "43101")
+    with transaction():
+        db.session.get(Notification, card.id).status = "failed"
+    last = home.delivery_by_day()[-1]
+    assert (last.sent, last.in_app, last.failed, last.waiting) == (0, 2, 0, 1)
+    assert home.notices_failed() == 1  # the card: nobody saw it
+    browser = Browser(app).sign_in("finance")
+    page = browser.get("/").get_data(as_text=True)
+    link = re.search(r'href="(/notices\?outcome=lost[^"]*)"', page)[1].replace("&amp;", "&")
+    shown = browser.htmx(link).get_data(as_text=True)
+    assert f'"/notices/{card.id}"' in shown
+    assert not any(f'"/notices/{row.id}"' in shown for row in waiting)
+
+
+def test_a_card_that_somebody_sent_again_is_no_longer_lost(app):
+    with transaction():
+        card = service.tell_staff("money", "staff.test", {"title": "卡片", "colour": "red"}, dedupe="h")
+        db.session.get(Notification, card).status = "failed"
+    assert home.notices_failed() == 1
+    resending.resend(notification_id=card, actor=actor_of(make_staff("finance")))
+    assert home.notices_failed() == 0
+
+
+def test_bookings_by_studio_day_and_whether_they_still_stand(app):
+    family = make_family(students=("甲", "乙", "丙", "丁"))
+    moments = (
+        (datetime(2026, 11, 20, 15, 59, tzinfo=UTC), "booked"),
+        (datetime(2026, 11, 20, 16, 0, tzinfo=UTC), "attended"),
+        (datetime(2026, 11, 21, 3, 0, tzinfo=UTC), "cancelled"),
+        (datetime(2026, 11, 6, 3, 0, tzinfo=UTC), "booked"),
+    )
+    session_id = make_session()
+    with transaction():
+        for profile_id, (at, status) in zip(family.profile_ids, moments, strict=True):
+            db.session.add(
+                Booking(
+                    course_schedule_id=session_id, profile_id=profile_id, family_id=family.id, kind="regular",
+                    source="wallet", status=status, price=Decimal(0), free_cancel=False, created_at=at,
+                )
+            )  # fmt: skip
+    with clock.travel(to=NOON):
+        days = home.bookings_by_day(3)
+    assert [(str(d.on), d.live, d.ended) for d in days] == [
+        ("2026-11-19", 0, 0),
+        ("2026-11-20", 1, 0),
+        ("2026-11-21", 1, 1),
+    ]
+
+
+def test_arrears_on_the_task_list_and_late_refunds_that_wait(app):
+    for days, balance in ((13, "-1.00"), (14, "-1.00"), (40, "-1.00"), (40, "1.00")):
+        with clock.travel(to=NOON - timedelta(days=days)):
+            make_family(balance=balance)
+    with clock.travel(to=NOON):
+        assert home.arrears_tasks() == 2
+        assert home.waiting().arrears_tasks == 2
+    assert home.late_refunds() == 0
+
+
+def test_todays_classes_with_their_seats(app):
+    with clock.travel(to=NOON):
+        start, end = clock.day_bounds(clock.today())
+        for at, more in (
+            (start, {"booked": 2, "held": 1}), (end - timedelta(minutes=1), {"booked": 6}), (end, {}),
+            (start - timedelta(minutes=1), {}), (start + timedelta(hours=3), {"status": "cancelled"}),
+        ):  # fmt: skip
+            make_session(starts_at=at, **more)
+        found = today.classes()
+        page = Browser(app).sign_in("front_desk").get("/").get_data(as_text=True)
+    assert [(c.starts_at, c.taken, c.capacity, c.full) for c in found.sessions] == [
+        (start, 3, 6, False),
+        (end - timedelta(minutes=1), 6, 6, True),
+    ]
+    assert (found.taken, found.capacity) == (9, 12)
+    assert "今日课程 2 节" in page
+    assert "已占 9 / 12 座" in page
+    assert "已满" in page
+
+
+def test_a_day_without_classes_says_so(app):
+    page = Browser(app).sign_in("front_desk").get("/").get_data(as_text=True)
+    assert "今天没有课" in page
+    assert "今天没有课" not in Browser(app).sign_in("admin").get("/").get_data(as_text=True)
+
+
+def test_hostile_names_of_courses_are_text(app):
+    with transaction():
+        kind = CourseType(code="x", name="x", created_at=clock.now())
+        db.session.add(kind)
+        db.session.flush()
+        course = Course(
+            course_type_id=kind.id, name="<script>alert(1)</script>", duration_minutes=60, price=Decimal(1),
+            created_at=clock.now(),
+        )  # fmt: skip
+        db.session.add(course)
+        db.session.flush()
+        course_id = course.id
+    make_session(course_id, starts_at=clock.day_bounds(clock.today())[0])
+    assert "<script>alert" not in Browser(app).sign_in("manager").get("/").get_data(as_text=True)
 
 
 @pytest.mark.parametrize(
     ("role", "shown", "hidden"),
     [
         ("finance", ["待审批的调整", "今日入账"], []),
-        ("manager", ["待复核的变更", "今日入账"], []),
-        ("front_desk", ["待补凭证", "今日入账"], ["待复核的变更"]),
-        ("admin", ["待复核的变更"], ["今日入账", "待审批的调整"]),
+        ("manager", ["待复核的变更", "今日入账", "待复核的逾时退款", "今日新预约"], []),
+        ("front_desk", ["待补凭证", "今日入账", "长期欠费待联系"], ["待复核的变更", "待复核的逾时退款"]),
+        ("admin", ["待复核的变更"], ["今日入账", "待审批的调整", "长期欠费待联系", "没人收到的消息"]),
     ],
 )
 def test_each_role_sees_its_share(app, role, shown, hidden):

@@ -93,6 +93,38 @@ def test_wrong_words_are_refused_by_field(app, field, value, sentence):
     assert wordings.of("arrears") == {}
 
 
+def test_each_occasion_has_its_preview_and_its_own_words(app):
+    browser = Browser(app).sign_in("manager")
+    page = text(browser.get(ADDRESS))
+    for occasion in KINDS["arrears"].occasions:
+        assert occasion.label in page
+    assert "已欠费7天，请立即充值" in page
+    assert browser.post(ADDRESS, words(third__thing2="欠{owed}满{days}天，请充值")).status_code == 303
+    assert wordings.of("arrears") == {"third__thing2": "欠{owed}满{days}天，请充值"}
+    page = text(browser.get(ADDRESS))
+    assert "欠¥200.00满7天，请充值" in page
+    assert "已欠费3天，请尽快充值" in page
+    assert browser.post(f"{ADDRESS}/restore").status_code == 303
+    assert wordings.of("arrears") == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("refused__thing2", "欠了{days}天", "没有这些内容"),  # a fact of another occasion
+        ("thing2", "欠了{days}天", "没有这些内容"),
+        ("third__thing2", "这一句话实在是太长了所以微信会把它截断的对吧", "超过 20 个字"),
+        ("third__sentence", "{owed", "花括号不成对"),
+        ("second__sentence", "", "请填写文字"),
+    ],
+)
+def test_wrong_words_of_an_occasion_are_refused_by_field(app, field, value, sentence):
+    answer = Browser(app).sign_in("manager").post(ADDRESS, words(**{field: value}))
+    assert answer.status_code == 422
+    assert sentence in text(answer)
+    assert wordings.of("arrears") == {}
+
+
 def test_hostile_words_are_shown_as_text(app):
     answer = Browser(app).sign_in("manager").post(ADDRESS, words(thing2="<b>欠\u202e费</b>", preview="1"))
     assert "<b>欠" not in text(answer)

@@ -88,7 +88,7 @@ def move_plan(source: Side, target: Side, profile_id: int | None) -> Plan:
 
 
 def live_bookings(family_id: int, profile_id: int) -> list[int]:
-    """A student's bookings that are still to come to an end: not yet held, or marked today, when a mark can be taken back."""
+    """A student's bookings still to come to an end: not yet held, or marked today, when a mark can be taken back."""
     today, _ = clock.day_bounds(clock.today())
     query = (
         sa.select(_b.c.id)

@@ -56,9 +56,7 @@ def grant(missed: Missed, actor: Actor, now: datetime, *, user_id: int | None) -
     return credit
 
 
-def restore(
-    credit_id: int, actor: Actor, now: datetime, *, at_least: timedelta = timedelta(0)
-) -> MakeupCredit:
+def restore(credit_id: int, actor: Actor, now: datetime, *, at_least: timedelta = timedelta(0)) -> MakeupCredit:
     """Give back the credit that a makeup used, with its old end; past that end it is expired (M1, M7).
 
     `at_least` is how long it stays good in any case, where giving it back was not the family's doing.

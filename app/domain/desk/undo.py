@@ -12,8 +12,10 @@ from app.domain.desk.completion import Outcome
 from app.domain.desk.models import AdjustmentType, WalletAdjustment
 from app.domain.desk.rules import Wish
 from app.domain.desk.words import UNDO, ApprovalReason
-from app.domain.ledger import service as ledger
+from app.domain.ledger import merging
+from app.domain.ledger.service import LockedWallet
 from app.domain.people import roles
+from app.domain.people.models import Staff
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 
@@ -36,7 +38,7 @@ def undo(*, adjustment_id: int, actor: Actor, request_key: RequestKey | None = N
     rules.check_undo_now(
         is_author=original.asked_by == actor.id, decided_at=original.decided_at, now=now, window=window
     )
-    wallet = ledger.lock_wallet(wallet_id=original.wallet_id)
+    wallet = _wallet_of(original, person)
     wish = _opposite(original, f"撤销 #{original.id}")
     check_wallet(wallet, wish)
     adjustment = insert(wallet, wish, actor, now, request_key, undoes_id=original.id)
@@ -55,7 +57,7 @@ def ask(*, adjustment_id: int, note: str, actor: Actor, request_key: RequestKey 
     persons.refuse_own_family(person, original.family_id)
     wish = _opposite(original, note)
     check_ask(person, wish)
-    wallet = ledger.lock_wallet(wallet_id=original.wallet_id)
+    wallet = _wallet_of(original, person)
     check_wallet(wallet, wish)
     now = db_now()
     adjustment = insert(wallet, wish, actor, now, request_key, undoes_id=original.id)
@@ -68,6 +70,13 @@ def _lock_original(adjustment_id: int) -> WalletAdjustment:
     undone_by = db.session.scalar(sa.select(WalletAdjustment.id).where(WalletAdjustment.undoes_live == original.id))
     rules.check_undoable(status=original.status, undoes_id=original.undoes_id, undone_by=undone_by)
     return original
+
+
+def _wallet_of(original: WalletAdjustment, person: Staff) -> LockedWallet:
+    """The wallet that was adjusted, or the one that it was merged into since (P11). Raises OwnFamily."""
+    wallet = merging.lock_heir(original.wallet_id)
+    persons.refuse_own_family(person, wallet.family_id)
+    return wallet
 
 
 def _opposite(original: WalletAdjustment, note: str) -> Wish:

@@ -70,6 +70,23 @@ def family_sheet(family_id: int) -> FamilySheet | None:
     )
 
 
+def heir(family_id: int) -> tuple[int, str] | None:
+    """(id, name) of the family that this one was merged into, however often; None where it was not (P11)."""
+    query = sa.select(Family.id, Family.name, Family.merged_into)
+    row = db.session.execute(query.where(Family.id == family_id)).one()
+    found = None
+    while row.merged_into is not None:
+        row = db.session.execute(query.where(Family.id == row.merged_into)).one()
+        found = (row.id, row.name)
+    return found
+
+
+def absorbed(family_id: int) -> list[tuple[int, str]]:
+    """(id, name) of the families that were merged into this one: their earlier transactions stay with them."""
+    query = sa.select(Family.id, Family.name).where(Family.merged_into == family_id).order_by(Family.id)
+    return [(row.id, row.name) for row in db.session.execute(query)]
+
+
 def levels() -> list[tuple[int, str]]:
     """(id, name) of all levels, lowest first."""
     return [(row.id, row.name) for row in db.session.execute(sa.select(Level.id, Level.name).order_by(Level.rank))]

@@ -17,7 +17,7 @@ from app.domain.people import phones, rules
 from app.domain.people.models import Family, Level, Profile, ProfileStatus, User
 from app.domain.people.queries import ProfileCard, UserCard, profile_card, user_card
 from app.domain.search.service import index_family
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Busy, Conflict, Invalid, NotFound
 
 MAX_STUDENTS = 20
 
@@ -41,7 +41,7 @@ class StudentFacts:
 def add_profile(*, facts: StudentFacts, actor: Actor, request_key: RequestKey | None = None) -> ProfileCard:
     """Add a student to the parent's family. Raises Invalid for an unknown level, Conflict past 20 students."""
     level = _level(facts.level)
-    lock_row(Family, actor.family_id)
+    _own_family(actor)
     count = sa.select(sa.func.count()).select_from(Profile).where(Profile.family_id == actor.family_id)
     if db.session.execute(count).scalar_one() >= MAX_STUDENTS:
         raise Conflict(f"一个家庭最多登记 {MAX_STUDENTS} 位学员，如需更多请联系馆方", code="TOO_MANY_PROFILES")
@@ -107,8 +107,8 @@ def update_profile(*, profile_id: int, changes: dict[str, Any], actor: Actor) ->
 @transactional
 def update_me(*, changes: dict[str, Any], actor: Actor) -> UserCard:
     """Change the parent's own nickname or real name."""
+    family = _own_family(actor)
     user = lock_row(User, actor.id)
-    family = lock_row(Family, user.family_id)
     was_automatic = family.name == rules.family_name(user.real_name, user.nickname, family.id)
     changed = []
     for field, label in (("nickname", "昵称"), ("real_name", "真实姓名")):
@@ -150,6 +150,15 @@ def set_phone(*, phone: str, actor: Actor, request_key: RequestKey | None = None
             after={"replaced": had_one},
         )  # fmt: skip
     return user_card(user)
+
+
+def _own_family(actor: Actor) -> Family:
+    """The parent's family, locked. Raises Busy when staff moved the parent to another one since the call came in
+    (P11): the next call finds that one."""
+    family = lock_row(Family, actor.family_id)
+    if db.session.scalar(sa.select(User.family_id).where(User.id == actor.id)) != actor.family_id:
+        raise Busy
+    return family
 
 
 def _level(name: str | None) -> Level | None:

@@ -41,6 +41,7 @@ class Permission(StrEnum):
     WALLET_CONTROL = "wallet.control"  # freeze, close, own overdraft limit, bypass
     NOTICE_VIEW = "notice.view"
     NOTICE_RESEND = "notice.resend"
+    EXPORT = "export"  # take a list of families with their money out of the house
     AUDIT_VIEW = "audit.view"
     POLICY_VIEW = "policy.view"
     POLICY_EDIT = "policy.edit"
@@ -58,7 +59,7 @@ _FRONT_DESK = {
     P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE,
 }  # fmt: skip
 _FINANCE = _FRONT_DESK | {
-    P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND,
+    P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,
 }  # fmt: skip
 _MANAGER = _FINANCE | {
     P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE,
@@ -66,7 +67,7 @@ _MANAGER = _FINANCE | {
 }  # fmt: skip
 _AUDITOR = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.SCHEDULE_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
-    P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW,
+    P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW, P.EXPORT,
 }  # fmt: skip
 _ADMIN = {P.HOME, P.STAFF_VIEW, P.STAFF_EDIT, P.ROLE_APPROVE, P.SYSTEM_VIEW, P.SYSTEM_RUN, P.POLICY_VIEW}
 

@@ -25,7 +25,7 @@ MORNING = datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
 
 URGENT = {
     "waitlist_offer", "waitlist_expired", "seat_taken", "payment_result", "payment_expired", "refund_result",
-    "class_cancelled",
+    "class_cancelled", "class_changed",
 }  # fmt: skip
 SWITCHABLE = {"booking_made", "booking_cancelled", "balance_changed", "low_balance", "class_reminder"}
 #: `balance_changed` reports a fact and is not held back (docs/decisions/0006-balance-messages.md)

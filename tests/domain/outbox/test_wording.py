@@ -23,7 +23,7 @@ def test_the_types_are_those_of_the_contract_in_its_order():
     }  # fmt: skip
     assert {name for name, kind in KINDS.items() if kind.urgent} == {
         "waitlist_offer", "waitlist_expired", "seat_taken", "payment_result", "payment_expired", "refund_result",
-        "class_cancelled",
+        "class_cancelled", "class_changed",
     }  # fmt: skip
     assert {name for name, kind in KINDS.items() if kind.cooled} == {"low_balance", "arrears"}
 
