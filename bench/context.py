@@ -33,7 +33,7 @@ class Row:
     held: bool | None
 
 
-#: seconds of one measurement, rounds, rows, families. All benches take minutes at `normal`, an hour at `full`.
+#: seconds of one measurement, rounds, rows, families
 SIZES = {
     "quick": (1.0, 3, 50_000, 20_000),
     "normal": (2.0, 3, 200_000, 100_000),

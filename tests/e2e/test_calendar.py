@@ -43,8 +43,9 @@ def test_a_class_is_made_booked_and_cancelled(product, new_page):
     expect(made).to_contain_text("0/6")
 
     panel.get_by_role("link", name="新建预约").click()
-    page.keyboard.type("zxm", delay=30)  # the field has the focus
-    panel.locator("#students-found a").first.click()
+    expect(panel.get_by_label("为哪位学员预约？")).to_be_focused()
+    page.keyboard.type("zxm", delay=30)
+    panel.locator("#students-found a", has_text="张小明").click()
     expect(panel).to_contain_text("张女士家庭的余额")
     picture(page, "schedule-book")
     panel.get_by_role("button", name=re.compile("^预约，扣费")).click()

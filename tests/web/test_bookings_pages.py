@@ -466,6 +466,12 @@ def test_ones_own_family_is_for_others(app, family):
     asked = mother.htmx(f"/bookings/{booking_id}/cancel", {"money": "ask", "reason": "生病"})
     assert asked.status_code == 403
     assert "不能处理自己家庭的退款" in text(asked)
+    set_policy("late_refund_limit", "200.00")
+    alone = mother.htmx(f"/bookings/{booking_id}/cancel", {"money": "refund", "reason": "生病"})
+    assert (alone.status_code, "不能处理自己家庭的退款" in text(alone)) == (403, True)
+    assert status_of(booking_id) == "booked"
+    mother.htmx(f"/bookings/{booking_id}/cancel", {"money": "keep", "reason": "生病"})
+    assert (status_of(booking_id), balance(family)) == ("cancelled", Decimal("420.00"))
 
 
 def test_the_refund_of_a_student_who_moved_names_the_wallet(front, family):

@@ -461,3 +461,18 @@ def test_money_forms_want_their_own_token(desk, family):
     )  # fmt: skip
     assert foreign.status_code == 403
     assert bookings() == 0
+
+
+def test_over_the_sessions_own_page_the_page_itself_is_renewed(desk, family):
+    session = make_session()
+    _, form = chosen(desk, session, family.profile_ids[0])
+    done = desk.htmx(f"/schedule/{session}/book", form, page=f"/schedule/{session}")
+    assert done.headers["HX-Redirect"] == f"/schedule/{session}"
+    assert "已为 张小明" in text(desk.get(f"/schedule/{session}"))
+
+
+def test_the_session_asks_for_itself_alone(desk):
+    session = make_session()
+    headers = {"HX-Request": "true", "HX-Target": "session-detail"}
+    answer = text(desk.get(f"/schedule/{session}", headers=headers))
+    assert answer.lstrip().startswith('<div id="session-detail"')

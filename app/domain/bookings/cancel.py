@@ -73,6 +73,7 @@ def _may_cancel(held: Held, actor: Actor, now: datetime, reason: str | None, lat
     if late_refund and booking.debit_id is not None:
         roles.require(actor, Permission.LATE_REFUND)
         proof.require_recent(actor)
+        ending.refuse_own_family(held, actor)
         if booking.price > policy.get("late_refund_limit"):
             raise LateRefundNeedsSecond
     return late_refund

@@ -26,6 +26,7 @@ from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.models import Family, Profile
 from app.domain.people.roles import Permission
+from app.errors import Forbidden
 
 _rows = WalletTransaction.__table__
 
@@ -61,6 +62,12 @@ def hold(booking_id: int, actor: Actor) -> Held:
         raise BookingNotFound
     student = db.session.scalar(sa.select(Profile.name).where(Profile.id == booking.profile_id))
     return Held(booking, facts.of_session(schedule_id), student)
+
+
+def refuse_own_family(held: Held, actor: Actor) -> None:
+    """Nobody gives money back late to the family that they belong to. Raises Forbidden OWN_FAMILY."""
+    if actor.family_id is not None and actor.family_id == held.booking.family_id:
+        raise Forbidden("不能处理自己家庭的退款，请由其他同事处理", code="OWN_FAMILY")
 
 
 def end(held: Held, status: str, actor: Actor, now: datetime, reason: str | None) -> None:

@@ -93,8 +93,7 @@ def _hold(booking_id: int, actor: Actor) -> Held:
     roles.require(actor, Permission.LATE_REFUND)
     proof.require_recent(actor)
     held = ending.hold(booking_id, actor)
-    if actor.family_id is not None and actor.family_id == held.booking.family_id:
-        raise Forbidden("不能处理自己家庭的退款，请由其他同事处理", code="OWN_FAMILY")
+    ending.refuse_own_family(held, actor)
     rules.next_status(held.booking.status, Event.CANCEL)
     return held
 
@@ -116,8 +115,7 @@ def _decidable(request_id: int, actor: Actor) -> tuple[LateRefund, Held, datetim
     request, held = _pending(request_id, actor)
     if request.asked_by == actor.id:
         raise Forbidden("不能复核自己提交的退款，请由另一人处理", code="SELF_APPROVAL")
-    if actor.family_id is not None and actor.family_id == held.booking.family_id:
-        raise Forbidden("不能处理自己家庭的退款，请由其他同事处理", code="OWN_FAMILY")
+    ending.refuse_own_family(held, actor)
     return request, held, db_now()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, abort, url_for
+from flask import Response, abort, request, url_for
 
 from app.db import db
 from app.domain.audit import actions
@@ -16,9 +16,9 @@ from app.domain.catalog import lists, queries
 from app.domain.catalog.queries import SessionCard
 from app.domain.people.roles import Permission
 from app.errors import Conflict, DomainError
-from app.web.errors import status_of
+from app.web.errors import page_of_form, status_of
 from app.web.permissions import can, current_actor, requires
-from app.web.rendering import redirect_or_fragment, render, toast, trigger, wants_fragment
+from app.web.rendering import hx_redirect, redirect_or_fragment, render, toast, trigger, wants_fragment
 from app.web.schedule.blueprint import CHANGED, bp
 
 #: what a button of the roll says → what it does
@@ -28,8 +28,10 @@ _EVENTS = {str(event): event for event in (Event.ATTEND, Event.MISS, Event.UNMAR
 @bp.get("/schedule/<int:schedule_id>")
 @requires(Permission.SCHEDULE_VIEW)
 def show(schedule_id: int):
-    """A session: what, where, who teaches it, its seats, and who comes."""
-    return render("schedule/show.html", "schedule/_panel.html", **session_context(schedule_id))
+    """A session: what, where, who teaches it, its seats, and who comes. It also asks for itself when it changed."""
+    itself = request.headers.get("HX-Target") == "session-detail"
+    fragment = "schedule/_session.html" if itself else "schedule/_panel.html"
+    return render("schedule/show.html", fragment, **session_context(schedule_id))
 
 
 @bp.get("/schedule/<int:schedule_id>/print")
@@ -100,8 +102,10 @@ def session_context(schedule_id: int, error: DomainError | None = None) -> dict[
 
 def shown(schedule_id: int, sentence: str, kind: str = "good", *, link: str | None = None) -> Response:
     """After a write: the session as it now is, in the panel or as a page, and the sentence of what was done."""
-    response = redirect_or_fragment(
-        url_for("schedule.show", schedule_id=schedule_id), "schedule/_panel.html", **session_context(schedule_id)
-    )
+    location = url_for("schedule.show", schedule_id=schedule_id)
+    if page_of_form().partition("?")[0] == location:
+        # The panel lay over the session's own page, which would now show the same twice, once as it was.
+        return toast(hx_redirect(location), sentence, kind, link=link)
+    response = redirect_or_fragment(location, "schedule/_panel.html", **session_context(schedule_id))
     trigger(response, CHANGED)
     return toast(response, sentence, kind, link=link)
