@@ -26,7 +26,8 @@ from app.config import ConfigError, Settings
 
 #: seconds that a web request may wait for Redis; it is an accelerator and never worth more
 QUICK = 0.2
-_START_SECONDS = 5.0
+_START_SECONDS = 15.0
+_PORTS_TRIED = 3
 _KEY = "desk.redis"
 
 
@@ -139,10 +140,19 @@ def _start(instance: Path) -> str:
 
 
 def _launch(instance: Path) -> str:
+    """Another program may take the free port between our look and the server's; then the next one is tried."""
+    for _ in range(_PORTS_TRIED):
+        if address := _launch_at(instance, _free_port()):
+            return address
+    raise RedisUnavailable(f"the embedded Redis did not start: see {_folder(instance) / 'server.log'}")
+
+
+def _launch_at(instance: Path, port: int) -> str | None:
+    """The address of a server started at this port; None when it did not come up."""
     folder = _folder(instance).resolve()
     # RQ runs what its queue names, so whoever can write to this server could run code: it has a password, and
     # only this user can read it.
-    password, port = secrets.token_hex(16), _free_port()
+    password = secrets.token_hex(16)
     config = folder / "server.conf"
     _write_private(
         config,
@@ -164,7 +174,8 @@ def _launch(instance: Path) -> str:
     while not _answers(address):
         if process.poll() is not None or time.monotonic() - began > _START_SECONDS:
             process.kill()
-            raise RedisUnavailable(f"the embedded Redis did not start: see {folder / 'server.log'}")
+            process.wait()
+            return None
         time.sleep(0.02)
     _write_private(_address_file(instance), address)
     atexit.register(_stop_own, process, os.getpid())

@@ -164,6 +164,7 @@ def environment(port: int, sandbox_port: int) -> dict[str, str]:
         "DESK_DEMO": "1",
         "DESK_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DESK_WECHAT_API_URL": sandbox,
+        "DESK_WXPAY_API_URL": sandbox,
         **{f"DESK_FEISHU_{g.upper()}_URL": f"{sandbox}/open-apis/bot/v2/hook/{g}" for g in config.FEISHU_GROUPS},
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
@@ -173,13 +174,17 @@ def environment(port: int, sandbox_port: int) -> dict[str, str]:
     return env | {name: value for name, value in ours.items() if not set_already.get(name)}
 
 
-def processes(env: dict[str, str], port: int, sandbox_port: int) -> list[Process]:
+def processes(settings: config.Settings, env: dict[str, str], port: int, sandbox_port: int) -> list[Process]:
     python = [sys.executable, "-m"]
     app_url = f"http://127.0.0.1:{port}"
+    sandbox = ["--port", str(sandbox_port), "--app-url", app_url]
+    keys = settings.instance_dir / "sandbox-pay"
+    if keys.is_dir():  # not there where somebody gave an account of their own
+        sandbox += ["--pay-keys", str(keys)]
     return [
         # Imported once for all its processes: the page is there sooner.
         Process("portal", [*python, "gunicorn", "wsgi:app", "--preload", "--bind", f"127.0.0.1:{port}"], env),
-        Process("sandbox", [*python, "sandbox", "--port", str(sandbox_port), "--app-url", app_url], env),
+        Process("sandbox", [*python, "sandbox", *sandbox], env),
         Process("worker", [*python, "flask", "worker"], env),
         Process("scheduler", [*python, "flask", "scheduler"], env),
     ]
@@ -223,7 +228,7 @@ def run(
     if prepared.returncode:
         print(prepared.stdout, prepared.stderr, sep="\n", file=sys.stderr)
         sys.exit("✗ 数据库或演示数据没有准备好，原因见上")
-    started = processes(env, port, sandbox_port)
+    started = processes(settings, env, port, sandbox_port)
     try:
         for process in started:
             if not stopping.is_set():

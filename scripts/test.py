@@ -1,24 +1,50 @@
-"""`make test`: the whole suite with coverage, or what ARGS names without it."""
+"""`make test`: the whole suite with coverage, or what ARGS names without it.
+
+Tests that start processes and watch the clock share the machine with those that run beside them. A few that fail in
+the whole suite are run once more, alone, and named; a second failure is a failure: docs/decisions/0018-once-more.md.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+#: more than these are no accident
+MOST = 3
 
 
 def main() -> None:
     chosen = sys.argv[1:]
-    command = [sys.executable, "-m", "pytest", *chosen]
-    if not any(arg.startswith("tests") for arg in chosen):
+    whole = not any(arg.startswith("tests") for arg in chosen)
+    options = []
+    if whole:
         # Half of the time is spent waiting for databases and processes, so one more than there are cores.
         workers = str((os.cpu_count() or 1) + 1)
-        command += ["--cov", "--cov-report=term:skip-covered", "-n", workers, "--dist", "loadfile"]
+        options = ["--cov", "--cov-report=term:skip-covered", "-n", workers, "--no-loadscope-reorder"]
+    code = pytest(*chosen, *options)
+    failed = failures() if whole and code == 1 else []
+    if failed and len(failed) <= MOST:
+        print("\nonce more, alone:", *failed, sep="\n  ", flush=True)
+        code = pytest(*failed)
+    sys.exit(code)
+
+
+def pytest(*arguments: str) -> int:
     # Redirected or piped, colours would only be noise; and nothing here may wait for somebody to type.
-    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ, stdin=subprocess.DEVNULL).returncode)
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ, stdin=subprocess.DEVNULL).returncode
+
+
+def failures() -> list[str]:
+    """What the last run says has failed."""
+    try:
+        return list(json.loads((ROOT / ".pytest_cache/v/cache/lastfailed").read_text()))
+    except FileNotFoundError:
+        return []
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ for `live_app` (concurrency, processes) really commit, each in a database of its
 
 from __future__ import annotations
 
+import atexit
 import base64
+import functools
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import flask_migrate
 import pytest
 import sqlalchemy as sa
 
-from app import config, create_app
+from app import config, create_app, pay_keys
 from app.db import db
 from tests import databases
 from tests.databases import FreshDatabase
@@ -33,11 +36,31 @@ BROWSER_ARGS = [
 ]  # fmt: skip
 
 
+@functools.cache
+def pay_folder() -> Path:
+    """The payment account that all tests share: making RSA keys takes a while."""
+    folder = Path(tempfile.mkdtemp(prefix="desk-pay-")) / "keys"
+    atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    pay_keys.ensure(folder)
+    return folder
+
+
+def pay_environ() -> dict[str, str]:
+    """The same as settings of the merchant's side."""
+    keys = pay_keys.PayKeys(pay_folder())
+    return {
+        "DESK_WXPAY_MCHID": pay_keys.MCHID, "DESK_WXPAY_CERT_SERIAL": pay_keys.CERT_SERIAL,
+        "DESK_WXPAY_PRIVATE_KEY_FILE": str(keys.merchant_key), "DESK_WXPAY_APIV3_KEY": keys.apiv3_key.read_text(),
+        "DESK_WXPAY_PUBLIC_KEY_ID": pay_keys.PUBLIC_KEY_ID, "DESK_WXPAY_PUBLIC_KEY_FILE": str(keys.platform_public),
+    }  # fmt: skip
+
+
 def make_settings(database_url: str, instance: Path, **environ: str) -> config.Settings:
     """Settings of a test application; `environ` overrides single DESK_* variables."""
     return config.load(
         {
             **_KEYS,
+            **pay_environ(),
             "DESK_DATABASE_URL": database_url,
             "DESK_INSTANCE_DIR": str(instance),
             "DESK_REDIS_URL": "redis://127.0.0.1:1/0",  # nobody there: a test that wants Redis says so
@@ -60,6 +83,28 @@ def pytest_sessionstart(session):
     missing = databases.missing()
     if missing:
         pytest.exit(f"DESK_TEST_REQUIRE asks for {', '.join(sorted(missing))}: not found", returncode=3)
+
+
+#: folders that need the machine to themselves among their kind: at most one test with a browser runs at a time, and at
+#: most one with processes that are killed and timed
+_ALONE = {"e2e": "browser", "sandbox": "browser", "concurrency": "processes", "tasks": "processes"}
+
+
+def pytest_collection_modifyitems(items):
+    # The two long lines first: begun last, they would run on while the other processes have nothing left.
+    items.sort(key=lambda item: item.path.parent.name not in _ALONE)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Each file is one process's, and so are the two lines of `_ALONE`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Lines(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return _ALONE.get(Path(file).parent.name, file)
+
+    return Lines(config, log)
 
 
 def pytest_terminal_summary(terminalreporter):

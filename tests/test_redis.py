@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -111,3 +112,22 @@ def test_sentinel_addresses_are_understood(tmp_path):
     assert client.connection_pool.connection_kwargs["password"] == "pw"
     with pytest.raises(library.ConnectionError):
         client.ping()
+
+
+def test_a_port_taken_in_between_is_not_the_end(settings, monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        free = redis._free_port()
+        offered = iter([other.getsockname()[1], free])
+        monkeypatch.setattr(redis, "_free_port", lambda: next(offered))
+        assert redis.url(settings).endswith(f":{free}/0")
+
+
+def test_a_server_that_never_starts_is_said(settings, monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setattr(redis, "_free_port", lambda: other.getsockname()[1])
+        with pytest.raises(redis.RedisUnavailable, match=r"server\.log"):
+            redis.url(settings)

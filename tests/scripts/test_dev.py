@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import signal
 import socket
@@ -38,6 +40,14 @@ def alive(pid: int) -> bool:
     return (
         Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if os.path.exists("/proc") else True
     )
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was printed so far. Not capsys, which forgets what a thread writes while it is being read."""
+    out = io.StringIO()
+    monkeypatch.setattr(dev, "print", functools.partial(print, file=out), raising=False)
+    return out.getvalue
 
 
 @pytest.fixture
@@ -89,29 +99,28 @@ def test_only_one_on_a_folder(tmp_path):
         pass
 
 
-def test_one_that_dies_is_started_again(capsys):
+def test_one_that_dies_is_started_again(shown):
     process = child("import time; print('hello', flush=True); time.sleep(60)")
     process.start()
-    first, shown = process.popen.pid, ""
-    while "hello" not in shown:
-        shown += capsys.readouterr().out
+    first = process.popen.pid
+    assert wait_for(lambda: "hello" in shown())
     os.kill(first, signal.SIGKILL)
     assert wait_for(lambda: (process.look(), process.popen is not None and process.popen.pid != first)[1])
     assert process.running()
     dev.stop([process])
-    assert "被信号 SIGKILL 结束" in capsys.readouterr().out
+    assert "被信号 SIGKILL 结束" in shown()
 
 
-def test_one_that_only_dies_is_left_alone(monkeypatch, capsys):
+def test_one_that_only_dies_is_left_alone(monkeypatch, shown):
     monkeypatch.setattr(dev, "RESTARTS", 1)
     process = child("raise SystemExit(3)")
     process.start()
-    assert wait_for(lambda: (process.look(), "不再重启" in capsys.readouterr().out)[1])
+    assert wait_for(lambda: (process.look(), "不再重启" in shown())[1])
     process.look()
     assert not process.running()
 
 
-def test_stopping_ends_whole_families(capsys):
+def test_stopping_ends_whole_families(shown):
     code = (
         "import subprocess, sys, time\n"
         "grandchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -120,28 +129,20 @@ def test_stopping_ends_whole_families(capsys):
     )
     process = child(code)
     process.start()
-    shown = ""
-
-    def grandchild() -> int | None:
-        nonlocal shown
-        shown += capsys.readouterr().out
-        digits = [word for word in shown.split() if word.isdigit()]
-        return int(digits[0]) if digits else None
-
-    assert wait_for(lambda: grandchild() is not None)
-    pid = grandchild()
+    assert wait_for(lambda: any(word.isdigit() for word in shown().split()))
+    grandchild = next(int(word) for word in shown().split() if word.isdigit())
     dev.stop([process])
-    assert wait_for(lambda: not alive(pid))
+    assert wait_for(lambda: not alive(grandchild))
 
 
-def test_one_that_will_not_stop_is_killed(monkeypatch, capsys):
+def test_one_that_will_not_stop_is_killed(monkeypatch, shown):
     monkeypatch.setattr(dev, "PATIENCE", 0.5)
     process = child("import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)")
     process.start()
-    assert wait_for(lambda: "deaf" in capsys.readouterr().out)
+    assert wait_for(lambda: "deaf" in shown())
     dev.stop([process])
     assert not process.running()
-    assert "强制结束" in capsys.readouterr().out
+    assert "强制结束" in shown()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help exists on Linux alone")
