@@ -1,0 +1,1 @@
+"""Addresses that providers call, in the providers' own form."""
