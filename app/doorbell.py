@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from flask import Flask, current_app
 from redis import RedisError
@@ -22,10 +23,13 @@ log = logging.getLogger("desk.doorbell")
 
 QUEUES = ("urgent", "default", "bulk")
 DELIVER = "tasks.notifications.deliver"
+ADVANCE = "tasks.waitlist.advance"
 #: seconds for which a Redis that failed is left alone
 REST = 5.0
 #: seconds that ringing may take in all; what is left over is the sweep's
 BUDGET = 0.2
+#: rows of one exchange with Redis
+BATCH = 100
 JOB_TIMEOUT = 60
 _KEY = "desk.doorbell"
 
@@ -35,12 +39,33 @@ def init_app(app: Flask) -> None:
     install_doorbell(ring)
 
 
-def ring(wake: set[tuple[str, int]]) -> None:
-    """Put a job for each (queue, notification id) into RQ; never raises, never waits long."""
+def ring(wake: set[tuple[str, int]], sessions: set[int] = frozenset()) -> None:
+    """Put a job into RQ for each (queue, notification id), and for each session whose waitlist moves on; never raises,
+    never waits long."""
     began = time.monotonic()
-    for queue, row_id in sorted(wake, key=lambda pair: (QUEUES.index(pair[0]), pair[1])):
-        if time.monotonic() - began > BUDGET or not enqueue_delivery(queue, row_id, "0"):
+    for schedule_id in sorted(sessions):
+        if time.monotonic() - began > BUDGET or not enqueue(
+            "urgent", ADVANCE, schedule_id, job_id=f"waitlist-{schedule_id}"
+        ):
             return
+    for queue in QUEUES:
+        rows = sorted(row_id for name, row_id in wake if name == queue)
+        for first in range(0, len(rows), BATCH):
+            if time.monotonic() - began > BUDGET or not _enqueue_batch(queue, rows[first : first + BATCH]):
+                return
+
+
+def _enqueue_batch(queue: str, rows: list[int]) -> bool:
+    """Queue the first deliveries of fresh rows in one exchange with Redis: a round of five hundred in a few."""
+    if len(rows) == 1:
+        return enqueue_delivery(queue, rows[0], "0")
+    jobs = [
+        Queue.prepare_data(
+            DELIVER, args=(row_id,), job_id=f"notice-{row_id}-0", timeout=JOB_TIMEOUT, result_ttl=0, failure_ttl=3600
+        )
+        for row_id in rows
+    ]
+    return _answered(lambda: _queue(queue).enqueue_many(jobs))
 
 
 def enqueue_delivery(queue: str, row_id: int, turn: str) -> bool:
@@ -54,13 +79,23 @@ def enqueue_delivery(queue: str, row_id: int, turn: str) -> bool:
 
 def enqueue(queue: str, function: str, *args: int | str, job_id: str, timeout: int = JOB_TIMEOUT) -> bool:
     """Queue a function by its name with plain arguments. False when Redis is away."""
+    return _answered(
+        lambda: _queue(queue).enqueue_call(
+            function, args=args, job_id=job_id, unique=True, timeout=timeout, result_ttl=0, failure_ttl=3600
+        )
+    )
+
+
+def _queue(name: str) -> Queue:
+    return Queue(name, connection=redis.client(), serializer=JSONSerializer)
+
+
+def _answered(ask: Callable[[], object]) -> bool:
     breaker = current_app.extensions[_KEY]
     if time.monotonic() < breaker["closed_until"]:
         return False
     try:
-        Queue(queue, connection=redis.client(), serializer=JSONSerializer).enqueue_call(
-            function, args=args, job_id=job_id, unique=True, timeout=timeout, result_ttl=0, failure_ttl=3600
-        )
+        ask()
     except DuplicateJobError:
         return True
     except (RedisError, OSError, redis.RedisUnavailable) as error:

@@ -8,14 +8,17 @@ from datetime import timedelta
 from app import clock, doorbell, health
 from app.db import transactional
 from app.domain.audit import seals
+from app.domain.audit.actor import system
 from app.domain.bookings import reminders as class_reminders
 from app.domain.changes import cancel_session
 from app.domain.desk import approvals, reminders
 from app.domain.ledger import arrears, watch
+from app.domain.offers import advance as offers
 from app.domain.outbox import housekeeping
 from app.domain.outbox import service as outbox
 from app.domain.people import attempts, limits
-from app.flows import delivery, receipts
+from app.domain.reports import waitlist_alarm
+from app.flows import bills, delivery, payment_jobs, receipts, refunds, shipping
 
 #: seconds of one row's place in the queue, after which the sweep asks for it again
 _TURN = 15
@@ -67,6 +70,54 @@ def classes_remind() -> str:
 def classes_cancel() -> str:
     """Bookings of cancelled classes that a killed process left (C2)."""
     return f"补办 {cancel_session.settle_left()} 个预约"
+
+
+def waitlist_advance() -> str:
+    """Queues in which something is due: seats freed, deadlines past, calls to be made (Q13)."""
+    return f"推进 {offers.advance_due()} 节课"
+
+
+def waitlist_promises() -> str:
+    """Whether yesterday's offers were told and its queues closed in time (Q25)."""
+    return "未达标：" + "、".join(broken) if (broken := waitlist_alarm.tell()) else "达标"
+
+
+def payments_query() -> str:
+    """Payments that WeChat has not told us of (O22)."""
+    return f"查询 {payment_jobs.query_due()} 笔"
+
+
+def holds_retire() -> str:
+    """Seats whose hold has lapsed (O7)."""
+    return f"释放 {payment_jobs.retire_holds()} 个座位"
+
+
+def orders_expire() -> str:
+    """Orders whose time is over (O7)."""
+    return f"处理 {payment_jobs.expire_orders()} 个订单"
+
+
+def refunds_run() -> str:
+    """Refunds to send, and those that WeChat has not told us of (O16)."""
+    return f"处理 {refunds.run_due()} 笔"
+
+
+def shipping_report() -> str:
+    """Paid trials that WeChat wants to know delivered (O20)."""
+    return f"上报 {shipping.report_due()} 笔"
+
+
+def bill_settle() -> str:
+    """What neither callback nor question told, by WeChat's bill of yesterday (I-25)."""
+    if not bills.has_account():
+        return "没有开通微信支付"
+    done = bills.settle_day(clock.today() - timedelta(days=1), system("微信账单"))
+    return f"账单 {done.payments} 笔，补记 {done.settled} 笔" + (f"，异常 {done.on_board} 笔" if done.on_board else "")
+
+
+def callbacks_cleanup() -> str:
+    """Nonces that no callback can use again."""
+    return f"清理 {payment_jobs.forget_nonces()} 条"
 
 
 def arrears_escalate() -> str:

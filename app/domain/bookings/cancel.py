@@ -112,4 +112,4 @@ def _tell(held: Held, actor: Actor, reason: str | None, amount: Decimal) -> None
         dedupe=f"booking{booking.id}", user_id=actor.id if by_parent else booking.user_id,
     )  # fmt: skip
     if booking.kind == BookingKind.TRIAL:
-        ending.tell_trial(held, "体验课已取消，待退款判断")
+        ending.tell_trial(held, "体验课已取消，待退款判断", actor)

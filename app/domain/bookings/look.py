@@ -18,6 +18,7 @@ from app.domain.audit.actor import Actor, ActorType
 from app.domain.bookings import rules
 from app.domain.bookings.errors import LevelNotAllowed
 from app.domain.bookings.models import Booking
+from app.domain.catalog.held import HELD_AT, KEPT_AT, WAITING
 from app.domain.catalog.models import Course, CourseSchedule, CourseType, ScheduleStatus
 from app.domain.people.models import Level, Profile, ProfileStatus
 from app.single_read import SingleRead
@@ -45,6 +46,7 @@ _look = SingleRead(
     sa.select(
         _s.c.starts_at,
         sa.func.coalesce(_s.c.waitlist_capacity, _c.c.waitlist_capacity, _t.c.waitlist_capacity).label("waits"),
+        WAITING.label("waiting"),
         sa.select(_p.c.family_id)
         .where(_student, _p.c.status == ProfileStatus.ACTIVE)
         .scalar_subquery()
@@ -61,7 +63,7 @@ _look = SingleRead(
     .where(
         _s.c.id == sa.bindparam("schedule"),
         _s.c.status == ScheduleStatus.SCHEDULED,
-        _s.c.booked + _s.c.held + _s.c.kept >= _s.c.capacity,
+        _s.c.booked + HELD_AT + KEPT_AT >= _s.c.capacity,
         ~_t.c.is_trial,
         ~sa.exists(_elsewhere),
         ~sa.exists(_kept),
@@ -69,17 +71,20 @@ _look = SingleRead(
 )
 
 
-def only_full(schedule_id: int, profile_id: int, actor: Actor, request_key: RequestKey | None) -> int | None:
-    """The capacity of the waitlist where a parent's booking can only be refused because the class is full; None where
-    it may succeed, be refused for another reason, or be a repetition. Outside a transaction."""
+def only_full(
+    schedule_id: int, profile_id: int, actor: Actor, request_key: RequestKey | None
+) -> tuple[int, int] | None:
+    """How many wait, and how many may, where a parent's booking can only be refused because the class is full; None
+    where it may succeed, be refused for another reason, or be a repetition. Outside a transaction."""
     if actor.type != ActorType.PARENT:
         return None
     scope, key = (request_key.scope, request_key.key) if request_key is not None else ("", "")
-    row = _look.row({"schedule": schedule_id, "profile": profile_id, "scope": scope, "key": key})
-    if row is None or row.family != actor.family_id or row.starts_at <= clock.now() + NEAR:
+    now = clock.now()
+    row = _look.row({"schedule": schedule_id, "profile": profile_id, "scope": scope, "key": key, "now": now})
+    if row is None or row.family != actor.family_id or row.starts_at <= now + NEAR:
         return None
     try:
         rules.check_level(row.course_rank, row.student_rank, row.lowest_rank)
     except LevelNotAllowed:
         return None
-    return row.waits
+    return row.waiting, row.waits

@@ -33,7 +33,9 @@ from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.seats import holds
 from app.domain.seats import service as seats
+from app.domain.waitlist import queue
 from app.errors import Invalid
 from app.money import ZERO
 from app.prepared import Prepared
@@ -75,7 +77,7 @@ def book(
     waits = look.only_full(schedule_id, profile_id, actor, request_key)
     if waits is not None:
         count_outcome("refused", "bookings.place._book")
-        raise _full(waits)
+        raise full(*waits)
     try:
         return _book(
             schedule_id=schedule_id, profile_id=profile_id, actor=actor, price=price,
@@ -83,7 +85,7 @@ def book(
         )  # fmt: skip
     except ArrearsBlocked as refusal:
         # The refusal rolled everything back; the reminder is a fact of its own (W23).
-        _remind(profile_id=profile_id, owed=-Decimal(refusal.data["balance"]))
+        remind(profile_id=profile_id, refusal=refusal)
         raise
 
 
@@ -106,11 +108,24 @@ def _book(
     _take_seat(session, override)
     if price is not None and price != session.price:
         raise PriceChanged(data={"price": money.plain(session.price), "seen": money.plain(price)})
-    booking_id = insert(session, student, actor, override_reason=override)
+    return on_seat(session, student, actor, override_reason=override)
+
+
+def on_seat(
+    session: SessionFacts,
+    student: Student,
+    actor: Actor,
+    *,
+    override_reason: str | None = None,
+    user_id: int | None = None,
+) -> Booked:
+    """Building block: the booking on a seat that was taken, paid from the wallet. `user_id` is the parent where another
+    acts. Raises AlreadyBooked, WalletFrozen, WalletClosed, ArrearsBlocked, OverdraftLimitExceeded."""
+    booking_id = insert(session, student, actor, override_reason=override_reason, user_id=user_id)
     wallet = ledger.lock_wallet(family_id=student.family_id)
     posting = _pay(wallet, session, student, booking_id, actor)
     balance = wallet.balance if posting is None else posting.balance_after
-    _finish(booking_id, session, student, actor, balance)
+    _finish(booking_id, session, student, actor, balance, user_id)
     return Booked(booking_id, balance)
 
 
@@ -140,8 +155,8 @@ def _take_seat(session: SessionFacts, override: str | None) -> None:
     if session.full and override is None:
         # The last commit left no seat. Asking for one would queue on the row behind all others who do, for the same
         # answer: of two hundred who want six seats, a hundred and more are told here.
-        raise _full(session.waitlist_capacity)
-    if seats.take(session.id, starts_at=session.starts_at):
+        raise full(session.waiting, session.waitlist_capacity)
+    if take_seat(session):
         return
     # Full, or changed since it was read: what it is now decides.
     now = facts.of_session(session.id)
@@ -153,11 +168,19 @@ def _take_seat(session: SessionFacts, override: str | None) -> None:
         if seats.add_override(session.id, most=most) and seats.take(session.id, starts_at=session.starts_at):
             return
         raise SeatFull(f"这节课已加过 {most} 个座位，不能再加")
-    raise _full(session.waitlist_capacity)
+    raise full(now.waiting, now.waitlist_capacity)
 
 
-def _full(waitlist_capacity: int) -> SeatFull:
-    return SeatFull(data={"waitlist_count": 0, "waitlist_capacity": waitlist_capacity})
+def take_seat(session: SessionFacts) -> bool:
+    """A free seat of this session, or one whose hold has lapsed; False if there is neither."""
+    if seats.take(session.id, starts_at=session.starts_at):
+        return True
+    return bool(holds.retire_lapsed(session.id)) and seats.take(session.id, starts_at=session.starts_at)
+
+
+def full(waiting: int, waitlist_capacity: int) -> SeatFull:
+    """The refusal, with how many wait and how many may."""
+    return SeatFull(data={"waitlist_count": waiting, "waitlist_capacity": waitlist_capacity})
 
 
 def insert(
@@ -171,14 +194,15 @@ def insert(
     order_id: str | None = None,
     credit_id: int | None = None,
     override_reason: str | None = None,
+    user_id: int | None = None,
 ) -> int:
-    """The booking's row, on a seat that was taken. Raises AlreadyBooked."""
+    """The booking's row, on a seat that was taken. `user_id` is the parent where another acts. Raises AlreadyBooked."""
     by_staff = actor.type == ActorType.STAFF
     try:
-        return _insert(
+        booking_id = _insert(
             {
                 "course_schedule_id": session.id, "profile_id": student.id, "family_id": student.family_id,
-                "user_id": actor.id if actor.type == ActorType.PARENT else None, "kind": kind,
+                "user_id": actor.id if actor.type == ActorType.PARENT else user_id, "kind": kind,
                 "source": source or (BookingSource.STAFF if by_staff else BookingSource.WALLET),
                 "status": BookingStatus.BOOKED, "price": session.price if price is None else price,
                 "order_id": order_id, "credit_id": credit_id, "free_cancel": False,
@@ -189,6 +213,9 @@ def insert(
     except IntegrityError as error:
         # The student's row is locked, so this is the constraint's last word (B7).
         raise AlreadyBooked from error
+    if session.waiting:
+        queue.booked(session.id, student.id, booking_id, actor)
+    return booking_id
 
 
 def _pay(
@@ -210,7 +237,9 @@ def _pay(
     return posting
 
 
-def _finish(booking_id: int, session: SessionFacts, student: Student, actor: Actor, balance: Decimal) -> None:
+def _finish(
+    booking_id: int, session: SessionFacts, student: Student, actor: Actor, balance: Decimal, user_id: int | None
+) -> None:
     audit.record(
         actor, "booking.made", target_type="booking", target_id=booking_id, family_id=student.family_id,
         new_status=BookingStatus.BOOKED,
@@ -221,12 +250,14 @@ def _finish(booking_id: int, session: SessionFacts, student: Student, actor: Act
         student.family_id, "booking_made",
         {"course": session.course_name, "starts_at": session.starts_at.isoformat(), "student": student.name,
          "venue": session.venue_name, "booking_id": booking_id},
-        dedupe=f"booking{booking_id}", user_id=actor.id if actor.type == ActorType.PARENT else None,
+        dedupe=f"booking{booking_id}", user_id=actor.id if actor.type == ActorType.PARENT else user_id,
     )  # fmt: skip
 
 
 @transactional
-def _remind(*, profile_id: int, owed: Decimal) -> None:
+def remind(*, profile_id: int, refusal: ArrearsBlocked) -> None:
+    """Tell the family that arrears refused a booking of this student (W23)."""
+    owed = -Decimal(refusal.data["balance"])
     family_id = execute(sa.text("SELECT family_id FROM profiles WHERE id = :id"), {"id": profile_id}).scalar_one()
     # One key a day: whoever presses the button a hundred times fills neither the phone nor the table.
     outbox.tell_family(

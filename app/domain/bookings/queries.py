@@ -19,19 +19,30 @@ from app.domain.catalog import queries as catalog
 from app.domain.catalog.models import CourseSchedule
 from app.domain.catalog.queries import SessionCard
 from app.domain.credits.models import MakeupCredit
+from app.domain.orders.models import PaymentOrder
 from app.domain.people.models import Profile
 from app.domain.policy import service as policy
+from app.domain.seats.models import ReservationStatus, SeatReservation
+from app.domain.waitlist.models import WaitlistEntry, WaitlistOffer
 
 _b, _p, _k = Booking.__table__, Profile.__table__, MakeupCredit.__table__
 _s = CourseSchedule.__table__
+_r, _o = SeatReservation.__table__, PaymentOrder.__table__
+_w, _offers = WaitlistEntry.__table__, WaitlistOffer.__table__
 
 
 class MyState(StrEnum):
     """What a session is to a family; the first that applies (96.21). Holds and waits come before `full`."""
 
     BOOKED = "booked"
+    HELD = "held"
+    OFFERED = "offered"
+    WAITING = "waiting"
     FULL = "full"
     NONE = "none"
+
+
+_FIRST = list(MyState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +116,33 @@ def my_states(
     sessions: Collection[SessionCard], *, family_id: int, profile_id: int | None = None
 ) -> dict[int, MyState]:
     """What each session is to the family, or to one of its students, in one query."""
-    query = sa.select(_b.c.course_schedule_id).where(
-        _b.c.course_schedule_id.in_([one.id for one in sessions]), _b.c.family_id == family_id, _b.c.status.in_(LIVE)
+    asked = [one.id for one in sessions]
+    booked = sa.select(_b.c.course_schedule_id, sa.literal(MyState.BOOKED.value).label("state")).where(
+        _b.c.course_schedule_id.in_(asked), _b.c.family_id == family_id, _b.c.status.in_(LIVE)
     )
+    held = (
+        sa.select(_r.c.course_schedule_id, sa.literal(MyState.HELD.value))
+        .join_from(_r, _o, _o.c.id == _r.c.order_id)
+        .where(
+            _r.c.course_schedule_id.in_(asked), _r.c.status == ReservationStatus.TEMPORARY,
+            _r.c.expires_at > clock.now(), _o.c.family_id == family_id,
+        )
+    )  # fmt: skip
+    offered = sa.exists(
+        sa.select(sa.literal(1)).where(_offers.c.live_entry_id == _w.c.id, _offers.c.ends_at > clock.now())
+    )
+    waiting = sa.select(
+        _w.c.course_schedule_id,
+        sa.case((offered, sa.literal(MyState.OFFERED.value)), else_=sa.literal(MyState.WAITING.value)),
+    ).where(_w.c.course_schedule_id.in_(asked), _w.c.family_id == family_id, _w.c.live_profile_id.is_not(None))
     if profile_id is not None:
-        query = query.where(_b.c.profile_id == profile_id)
-    booked = set(db.session.scalars(query)) if sessions else set()
-    return {one.id: _state(one, booked) for one in sessions}
+        booked = booked.where(_b.c.profile_id == profile_id)
+        held = held.where(_o.c.profile_id == profile_id)
+        waiting = waiting.where(_w.c.profile_id == profile_id)
+    mine: dict[int, str] = {}
+    for schedule_id, state in db.session.execute(booked.union_all(held, waiting)) if sessions else ():
+        mine[schedule_id] = min(mine.get(schedule_id, state), state, key=_FIRST.index)
+    return {one.id: _state(one, mine) for one in sessions}
 
 
 def alternatives(schedule_id: int, *, profile_id: int) -> list[SessionCard]:
@@ -126,9 +157,9 @@ def alternatives(schedule_id: int, *, profile_id: int) -> list[SessionCard]:
     return catalog.alternatives(schedule_id, busy=busy)
 
 
-def _state(session: SessionCard, booked: set[int]) -> MyState:
-    if session.id in booked:
-        return MyState.BOOKED
+def _state(session: SessionCard, mine: dict[int, str]) -> MyState:
+    if session.id in mine:
+        return MyState(mine[session.id])
     return MyState.FULL if session.available <= 0 else MyState.NONE
 
 

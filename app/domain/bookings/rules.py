@@ -17,7 +17,9 @@ from app.domain.bookings.errors import (
 )
 from app.domain.bookings.models import BookingKind, BookingSource, BookingStatus
 from app.domain.catalog.models import ScheduleStatus
+from app.domain.ledger import rules as wallet_rules
 from app.errors import InvalidState
+from app.money import ZERO
 
 #: children arrive early: the roll can be marked this long before the class
 ROLL_OPENS = timedelta(hours=2)
@@ -97,6 +99,17 @@ def check_arrears(balance: Decimal, block_threshold: Decimal, *, bypassed: bool)
             f"您已欠费 {money.yuan(-balance)}，请先充值后再预约",
             data={"balance": money.plain(balance), "threshold": money.plain(block_threshold)},
         )
+
+
+def check_wallet(
+    status: str, balance: Decimal, price: Decimal, *, limit: Decimal, threshold: Decimal, bypassed: bool
+) -> None:
+    """A wallet would pay this price now: what a booking asks of it, without one. `limit` and `threshold` are positive
+    yuan. Raises WalletFrozen, WalletClosed, ArrearsBlocked, OverdraftLimitExceeded."""
+    wallet_rules.check_status(status, -price)
+    check_arrears(balance, threshold, bypassed=bypassed)
+    if price > ZERO:
+        wallet_rules.check_limit(balance, -price, limit)
 
 
 def cutoff_policy(kind: str) -> str:

@@ -21,12 +21,10 @@ from app.domain.catalog import queries as catalog
 from app.domain.catalog.models import CourseSchedule
 from app.domain.catalog.queries import SessionCard
 from app.domain.ledger import queries as ledger_queries
-from app.domain.ledger import rules as wallet_rules
 from app.domain.ledger.queries import WalletView
 from app.domain.people.models import Level, Profile, ProfileStatus
 from app.domain.policy import service as policy
 from app.errors import Conflict
-from app.money import ZERO
 
 AHEAD = timedelta(days=14)
 #: sessions of the days ahead that are looked at; a studio of ten rooms has fewer
@@ -183,19 +181,20 @@ def plan(pupil: Pupil, schedule_id: int, *, family_id: int) -> Plan | None:
         wallet=wallet,
         after=wallet.balance - session.price,
         refusal=refusal,
-        unpaid=_unpaid(wallet, session.price, bypassed=bypassed),
+        unpaid=unpaid(wallet, session.price, threshold=policy.get("arrears_block_threshold"), bypassed=bypassed),
         bypassed=bypassed,
         alternatives=queries.alternatives(schedule_id, profile_id=pupil.id) if full else [],
         seat_may_be_added=full and _added(schedule_id) < policy.get("capacity_override_seats"),
     )
 
 
-def _unpaid(wallet: WalletView, price: Decimal, *, bypassed: bool) -> Conflict | None:
+def unpaid(wallet: WalletView, price: Decimal, *, threshold: Decimal, bypassed: bool) -> Conflict | None:
+    """Why the wallet does not pay for a class now; None where it does. Of the wallet its status, balance and limit
+    are looked at."""
     try:
-        wallet_rules.check_status(wallet.status, -price)
-        rules.check_arrears(wallet.balance, policy.get("arrears_block_threshold"), bypassed=bypassed)
-        if price > ZERO:
-            wallet_rules.check_limit(wallet.balance, -price, wallet.overdraft_limit)
+        rules.check_wallet(
+            wallet.status, wallet.balance, price, limit=wallet.overdraft_limit, threshold=threshold, bypassed=bypassed
+        )
     except Conflict as refused:
         return refused
     return None

@@ -53,11 +53,16 @@ _clashes = Prepared(
 )
 
 
+def lock_any(profile_id: int) -> Student | None:
+    """Lock the student's row, whoever's and whatever became of them; None for nobody."""
+    note_lock("profiles", profile_id)
+    row = _lock.row({"key": profile_id})
+    return None if row is None else Student(*row)
+
+
 def lock(profile_id: int, actor: Actor) -> Student:
     """Lock the student's row. Raises NotFound for nobody, for another family's, and for one who has left."""
-    note_lock("profiles")
-    row = _lock.row({"key": profile_id})
-    student = None if row is None else Student(*row)
+    student = lock_any(profile_id)
     if student is None or (actor.type == ActorType.PARENT and student.family_id != actor.family_id):
         raise NotFound("没有这位学员")
     if student.status != ProfileStatus.ACTIVE:

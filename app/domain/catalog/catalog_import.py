@@ -21,6 +21,8 @@ from app.domain.catalog.import_rows import CatalogLines, CourseLine, SessionLine
 from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType, ScheduleStatus, Venue
 from app.domain.people import levels
 from app.domain.people.roles import Permission, require
+from app.domain.waitlist.freed import seat_freed
+from app.domain.waitlist.models import Cause
 from app.sheets import CellError
 
 
@@ -178,13 +180,16 @@ def _change_sessions(lines: CatalogLines, plan: Plan, actor: Actor) -> None:
                 errors.append(complaint)
                 continue
             before = {"capacity": session.capacity, "ends_at": session.ends_at.isoformat()}
-            session.capacity = line.capacity + session.override_seats
+            more = line.capacity + session.override_seats - session.capacity
+            session.capacity += more
             session.ends_at = session.ends_at if taken else there.end_by(line)
             session.version += 1
             audit.record(
                 actor, "schedule.updated", target_type="course_schedule", target_id=session.id, before=before,
                 after={"capacity": session.capacity, "ends_at": session.ends_at.isoformat()},
             )  # fmt: skip
+            if more > 0:
+                seat_freed(session.id, Cause.CAPACITY, count=more, actor=actor)
     if errors:
         raise ImportRefused(errors)
     db.session.flush()

@@ -31,18 +31,20 @@ def create_course_type(
     name: str,
     waitlist_capacity: int = WAITLIST_DEFAULT,
     is_trial: bool = False,
+    waitlist_policy: str = rules.WAITLIST_POLICIES[0],
     actor: Actor,
     request_key: RequestKey | None = None,
 ) -> int:
     """A kind of course. Code and trial flag stay for ever: the contract and bookings rest on them.
 
-    `waitlist_capacity` is how many may wait where neither course nor session says otherwise. Raises Forbidden,
-    Invalid, NameTaken.
+    `waitlist_capacity` is how many may wait where neither course nor session says otherwise, `waitlist_policy` how a
+    freed seat goes round its queues (Q8). Raises Forbidden, Invalid, NameTaken.
     """
     roles.require(actor, Permission.SCHEDULE_EDIT)
     values = {
         "code": rules.code(code), "name": rules.name(name),
         "waitlist_capacity": _type_waitlist(waitlist_capacity), "is_trial": bool(is_trial),
+        "waitlist_policy": rules.waitlist_policy(waitlist_policy),
     }  # fmt: skip
     records.check_unique(CourseType, "code", values["code"], label="代码")
     records.check_unique(CourseType, "name", values["name"])
@@ -50,10 +52,17 @@ def create_course_type(
 
 
 @transactional
-def update_course_type(*, course_type_id: int, name: str, waitlist_capacity: int, actor: Actor) -> None:
-    """Raises Forbidden, CourseTypeNotFound, Invalid, NameTaken."""
+def update_course_type(
+    *, course_type_id: int, name: str, waitlist_capacity: int, waitlist_policy: str | None = None, actor: Actor
+) -> None:
+    """Another policy holds for seats that come free from now on; None leaves it as it is.
+
+    Raises Forbidden, CourseTypeNotFound, Invalid, NameTaken.
+    """
     roles.require(actor, Permission.SCHEDULE_EDIT)
     values = {"name": rules.name(name), "waitlist_capacity": _type_waitlist(waitlist_capacity)}
+    if waitlist_policy is not None:
+        values["waitlist_policy"] = rules.waitlist_policy(waitlist_policy)
     course_type = records.locked(CourseType, course_type_id)
     records.check_unique(CourseType, "name", values["name"], but=course_type_id)
     records.change(course_type, values, actor)

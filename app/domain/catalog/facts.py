@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
+from app import clock
+from app.domain.catalog.held import HELD_AT, KEPT_AT, WAITING
 from app.domain.catalog.models import Course, CourseSchedule, CourseType, Venue
 from app.domain.people.models import Level
 from app.prepared import Prepared
@@ -28,6 +30,9 @@ class SessionFacts:
     taken: int
     override_seats: int
     waitlist_capacity: int
+    #: how many wait, by their rows
+    waiting: int
+    waitlist_policy: str
     course_name: str
     course_type_id: int
     level_id: int | None
@@ -46,8 +51,9 @@ class SessionFacts:
 _facts = Prepared(
     sa.select(
         _s.c.id, _s.c.status, _s.c.starts_at, _s.c.ends_at, _s.c.capacity,
-        (_s.c.booked + _s.c.held + _s.c.kept).label("taken"), _s.c.override_seats,
+        (_s.c.booked + HELD_AT + KEPT_AT).label("taken"), _s.c.override_seats,
         sa.func.coalesce(_s.c.waitlist_capacity, _c.c.waitlist_capacity, _t.c.waitlist_capacity).label("waits"),
+        WAITING.label("waiting"), _t.c.waitlist_policy,
         _c.c.name, _c.c.course_type_id, _c.c.level_id, _c.c.duration_minutes, _c.c.price, _t.c.is_trial,
         _v.c.name.label("venue"),
         sa.select(_l.c.rank).where(_l.c.id == _c.c.level_id).scalar_subquery().label("course_rank"),
@@ -64,5 +70,5 @@ _facts = Prepared(
 
 def of_session(schedule_id: int) -> SessionFacts | None:
     """The session as the last commit left it; inside a transaction only."""
-    row = _facts.row({"key": schedule_id})
+    row = _facts.row({"key": schedule_id, "now": clock.now()})
     return None if row is None else SessionFacts(*row)

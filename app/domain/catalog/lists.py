@@ -24,6 +24,7 @@ class TypeLine:
     waitlist_capacity: int
     is_trial: bool
     courses: int
+    waitlist_policy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class NamedLine:
 def types() -> list[TypeLine]:
     """All course types in the order in which they were made."""
     count = sa.select(sa.func.count()).where(_c.c.course_type_id == _t.c.id).scalar_subquery()
-    query = sa.select(_t.c.id, _t.c.code, _t.c.name, _t.c.waitlist_capacity, _t.c.is_trial, count)
+    query = sa.select(_t.c.id, _t.c.code, _t.c.name, _t.c.waitlist_capacity, _t.c.is_trial, count, _t.c.waitlist_policy)
     return [TypeLine(*row) for row in db.session.execute(query.order_by(_t.c.id))]
 
 

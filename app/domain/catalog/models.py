@@ -32,6 +32,10 @@ class CourseType(db.Model):
     waitlist_capacity = sa.Column(sa.Integer, nullable=False, default=8)
     #: a first class, paid by WeChat Pay and not by the wallet
     is_trial = sa.Column(sa.Boolean, nullable=False, default=False)
+    #: how a freed seat goes round its queues (Q8); one of waitlist/models.py WaitlistPolicy
+    waitlist_policy = sa.Column(
+        Ascii(24), nullable=False, default="open_then_sequential", server_default="open_then_sequential"
+    )
     created_at = sa.Column(UTCDateTime, nullable=False)
 
 

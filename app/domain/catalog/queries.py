@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db import db
+from app.domain.catalog.held import FREE, HELD, KEPT, WAITING
 from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType, ScheduleStatus, Venue
 from app.domain.people.models import Level
 
@@ -48,6 +49,8 @@ class SessionCard:
     booked: int
     held: int
     kept: int
+    #: how many wait, by their rows
+    waitlist_count: int
     waitlist_capacity: int
     version: int
 
@@ -56,18 +59,13 @@ class SessionCard:
         """Seats that anybody may take (96.21)."""
         return self.capacity - self.booked - self.held - self.kept
 
-    @property
-    def waitlist_count(self) -> int:
-        """How many wait: nobody, as long as there is no waitlist."""
-        return 0
 
-
-_FREE = _s.c.capacity - _s.c.booked - _s.c.held - _s.c.kept
 _COLUMNS = (
     _s.c.id, _c.c.id.label("course_id"), _c.c.name.label("course_name"), _t.c.code.label("course_type"),
     _t.c.name.label("type_name"), _t.c.is_trial, _l.c.name.label("level"), _h.c.id.label("coach_id"),
     _h.c.name.label("coach_name"), _v.c.id.label("venue_id"), _v.c.name.label("venue_name"), _s.c.starts_at,
-    _s.c.ends_at, _c.c.duration_minutes, _c.c.price, _s.c.status, _s.c.capacity, _s.c.booked, _s.c.held, _s.c.kept,
+    _s.c.ends_at, _c.c.duration_minutes, _c.c.price, _s.c.status, _s.c.capacity, _s.c.booked, HELD.label("held"),
+    KEPT.label("kept"), WAITING.label("waitlist_count"),
     sa.func.coalesce(_s.c.waitlist_capacity, _c.c.waitlist_capacity, _t.c.waitlist_capacity).label(
         "waitlist_capacity"
     ),
@@ -163,7 +161,7 @@ def coming(
     if starts_before is not None:
         page = page.where(_s.c.starts_at < starts_before)
     if available is not None:
-        page = page.where(_FREE > 0 if available else _FREE <= 0)
+        page = page.where(FREE > 0 if available else FREE <= 0)
     if after is not None:
         later = _s.c.starts_at > after.starts_at
         # The first condition says nothing new to us, and to the database where in the index to begin.
@@ -191,7 +189,7 @@ def alternatives(
         _s.c.starts_at > now,
         _s.c.starts_at < max(now, missed.starts_at) + ALTERNATIVES_WITHIN,
         _s.c.id != schedule_id,
-        _FREE > 0,
+        FREE > 0,
         _t.c.code == missed.course_type,
         _l.c.id.is_(None) if missed.level is None else _l.c.name == missed.level,
     )

@@ -14,6 +14,8 @@ NAME_MAX = 64
 MINUTES_MAX = 24 * 60
 CAPACITY_MAX = 999
 WAITLIST_MAX = 99
+#: how a freed seat may go round a queue (Q8); waitlist/models.py WaitlistPolicy says what each means
+WAITLIST_POLICIES = ("open_then_sequential", "sequential", "auto_promote")
 #: how far ahead a session may lie: a year that was typed wrong is told, not kept
 AHEAD = timedelta(days=2 * 366)
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
@@ -47,6 +49,12 @@ def capacity(value: int, *, field: str = "capacity") -> int:
 def waitlist_capacity(value: int | None, *, field: str = "waitlist_capacity") -> int | None:
     """None leaves it to what stands above: the course, or its type."""
     return None if value is None else _between(value, 0, WAITLIST_MAX, field, "候补人数")
+
+
+def waitlist_policy(value: str, *, field: str = "waitlist_policy") -> str:
+    if value not in WAITLIST_POLICIES:
+        raise Invalid.field(field, "请选择候补方式")
+    return value
 
 
 def price(value: Decimal, *, field: str = "price") -> Decimal:

@@ -27,6 +27,9 @@ from app.domain.catalog.models import Course, CourseSchedule, ScheduleStatus
 from app.domain.changes.errors import RollBegun
 from app.domain.credits import service as credits
 from app.domain.ledger.service import Posting
+from app.domain.offers import session as waitlist
+from app.domain.orders import ending as orders
+from app.domain.orders.rules import Event
 from app.domain.outbox import service as outbox
 from app.domain.people import proof, roles
 from app.domain.people.roles import Permission
@@ -120,6 +123,7 @@ def _close(*, schedule_id: int, reason: str, actor: Actor, request_key: RequestK
         raise RollBegun
     session.status, session.cancelled_at, session.cancel_reason = ScheduleStatus.CANCELLED, now, reason
     session.cancelled_by, session.version = actor.id, session.version + 1
+    waitlist.close(schedule_id, reason, actor)
     audit.record(
         actor, "schedule.cancelled", target_type="course_schedule", target_id=schedule_id,
         old_status=ScheduleStatus.SCHEDULED, new_status=ScheduleStatus.CANCELLED, reason=reason,
@@ -128,10 +132,13 @@ def _close(*, schedule_id: int, reason: str, actor: Actor, request_key: RequestK
 
 
 def settle(schedule_id: int, actor: Actor) -> CancelledSession:
-    """End what is still booked in a cancelled session, one booking a transaction."""
+    """End what is still booked or ordered in a cancelled session, one of them a transaction."""
     open_ones = sa.select(_b.c.id).where(_b.c.course_schedule_id == schedule_id, _b.c.status.in_(LIVE))
     ids = list(db.session.scalars(open_ones.order_by(_b.c.id)))
     db.session.rollback()
+    for order_id in orders.pending_of_session(schedule_id):
+        # Nobody pays for a class that does not take place; WeChat is told by the job (C6).
+        orders.end(order_id=order_id, event=Event.CANCEL, closing=True, actor=actor, reason="停课")
     settled = failed = 0
     for booking_id in ids:
         try:
@@ -148,7 +155,11 @@ def settle_left() -> int:
     """The periodic job: what a killed process left; returns how many bookings it ended."""
     left = (
         sa.select(_s.c.id)
-        .where(_s.c.status == ScheduleStatus.CANCELLED, _s.c.booked > 0, _s.c.starts_at > clock.now() - CREDIT_LEFT)
+        .where(
+            _s.c.status == ScheduleStatus.CANCELLED,
+            _s.c.booked + _s.c.held > 0,
+            _s.c.starts_at > clock.now() - CREDIT_LEFT,
+        )
         .order_by(_s.c.starts_at)
         .limit(BATCH)
     )
@@ -169,11 +180,11 @@ def _settle(*, booking_id: int, actor: Actor) -> bool:
         credits.restore(held.booking.credit_id, actor, now, at_least=CREDIT_LEFT)
     refunded = ending.refund(held, actor, note="停课退款")
     ending.record(held, "booking.cancelled", actor, old_status=BookingStatus.BOOKED, reason=reason, refunded=refunded)
-    _tell(held, reason, refunded)
+    _tell(held, reason, refunded, actor)
     return True
 
 
-def _tell(held: Held, reason: str, refunded: Posting | None) -> None:
+def _tell(held: Held, reason: str, refunded: Posting | None, actor: Actor) -> None:
     booking = held.booking
     if refunded is not None:
         remark = f"{money.yuan(refunded.amount)}已退回钱包"
@@ -190,7 +201,7 @@ def _tell(held: Held, reason: str, refunded: Posting | None) -> None:
         dedupe=f"booking{booking.id}",
     )  # fmt: skip
     if booking.kind == BookingKind.TRIAL:
-        ending.tell_trial(held, "停课的体验课，待退款判断")
+        ending.tell_trial(held, "停课的体验课，待退款判断", actor)
 
 
 @transactional

@@ -19,10 +19,13 @@ from app.domain.catalog import rules, sessions
 from app.domain.catalog.errors import Archived, CoachNotFound, VenueNotFound
 from app.domain.catalog.models import Coach, Course, CourseSchedule, ScheduleStatus, Venue
 from app.domain.changes.errors import CapacityTooLow, SessionMoved, StudentsBusy
+from app.domain.offers import session as waitlist
 from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.models import Profile
 from app.domain.people.roles import Permission
+from app.domain.waitlist.freed import seat_freed
+from app.domain.waitlist.models import Cause
 from app.errors import InvalidState
 
 _b = Booking.__table__
@@ -90,6 +93,10 @@ def edit_session(
         after=_facts(session),
     )  # fmt: skip
     told = _tell(session, venue, change, moved=moved) if placed else 0
+    if moved:
+        waitlist.move(schedule_id)
+    if capacity > before["capacity"]:
+        seat_freed(schedule_id, Cause.CAPACITY, count=capacity - before["capacity"], actor=actor)
     return Edited(session.id, moved, told)
 
 

@@ -16,6 +16,7 @@ from app.db import RequestKey, db, execute, lock_row, lock_rows, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.bookings.models import Booking, BookingStatus
+from app.domain.cases.models import MoneyCase
 from app.domain.changes import two_families
 from app.domain.changes.errors import FamilyMerged, NotEnough, OpenItems
 from app.domain.credits.models import CreditStatus, MakeupCredit
@@ -25,11 +26,13 @@ from app.domain.ledger import merging
 from app.domain.ledger import service as ledger
 from app.domain.ledger.models import Wallet
 from app.domain.ledger.service import LockedWallet
+from app.domain.orders.models import PaymentOrder, Refund
 from app.domain.outbox import service as outbox
 from app.domain.people import proof, roles
 from app.domain.people.models import Family, Profile, Staff, User
 from app.domain.people.roles import Permission
 from app.domain.search.service import index_families
+from app.domain.waitlist.models import WaitlistEntry
 from app.errors import Invalid, NotFound
 from app.money import ZERO
 from app.text import clean
@@ -37,6 +40,8 @@ from app.text import clean
 REASON_LENGTH = 200
 
 _b, _c, _u, _p = Booking.__table__, MakeupCredit.__table__, User.__table__, Profile.__table__
+_o, _refunds, _cases = PaymentOrder.__table__, Refund.__table__, MoneyCase.__table__
+_waits = WaitlistEntry.__table__
 _staff, _wallets = Staff.__table__, Wallet.__table__
 #: credits that can still be used or given back
 _ALIVE = (CreditStatus.AVAILABLE, CreditStatus.USED)
@@ -96,6 +101,7 @@ def merge_families(
     linked = list(db.session.scalars(sa.select(Staff.id).where(Staff.family_id == from_family_id)))
     pair = _begin(from_family_id, into_family_id, reason, actor, *linked)
     lock_rows(Profile, db.session.scalars(sa.select(Profile.id).where(Profile.family_id == from_family_id)))
+    lock_rows(PaymentOrder, db.session.scalars(sa.select(_o.c.id).where(_o.c.family_id == from_family_id)))
     still = (Booking.family_id == from_family_id, Booking.status == BookingStatus.BOOKED)
     lock_rows(Booking, db.session.scalars(sa.select(Booking.id).where(*still)))
     credit_ids = sa.select(MakeupCredit.id).where(MakeupCredit.family_id == from_family_id)
@@ -103,7 +109,7 @@ def merge_families(
     _lock_wallets(pair)
     _check_merge(pair, seen)
     moved, before = pair.out.balance, pair.into.balance
-    for table in (_p, _b, _c, _u, _staff):
+    for table in (_p, _o, _refunds, _b, _c, _u, _staff, _cases, _waits):
         execute(table.update().where(table.c.family_id == from_family_id).values(family_id=into_family_id))
     # The people first: the rows of the ledger tell the family that they now belong to.
     merging.move(
@@ -137,14 +143,18 @@ def move_profile(
     profile = lock_row(Profile, profile_id)
     if profile is None or profile.family_id != from_family_id:
         raise NotFound("这位学员不在这个家庭里，可能刚刚被转走")
+    orders = two_families.live_orders(from_family_id, profile_id)
+    lock_rows(PaymentOrder, orders)
     bookings = [row.id for row in lock_rows(Booking, two_families.live_bookings(from_family_id, profile_id))]
     mine = sa.and_(_c.c.profile_id == profile_id, _c.c.status.in_(_ALIVE))
     lock_rows(MakeupCredit, db.session.scalars(sa.select(_c.c.id).where(mine)))
     _lock_wallets(pair)
     check_amount(amount, pair.out.balance)
     profile.family_id = to_family_id
+    execute(_o.update().where(_o.c.id.in_(orders)).values(family_id=to_family_id))
     execute(_b.update().where(_b.c.id.in_(bookings)).values(family_id=to_family_id))
     execute(_c.update().where(mine).values(family_id=to_family_id))
+    execute(_waits.update().where(_waits.c.live_profile_id == profile_id).values(family_id=to_family_id))
     return _finish_move(pair, "profile", profile_id, "学员", len(bookings), amount, actor, request_key)
 
 

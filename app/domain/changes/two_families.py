@@ -14,9 +14,11 @@ from app.domain.catalog.models import CourseSchedule
 from app.domain.credits.models import CreditStatus, MakeupCredit
 from app.domain.desk.models import AdjustmentStatus, WalletAdjustment, Withdrawal
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
+from app.domain.orders.models import OrderStatus, PaymentOrder
 from app.domain.people.models import Family, Profile, User
 
 _b, _s, _c = Booking.__table__, CourseSchedule.__table__, MakeupCredit.__table__
+_o = PaymentOrder.__table__
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,21 @@ def move_plan(source: Side, target: Side, profile_id: int | None) -> Plan:
         return Plan(source, target, 0, 0, ())
     available = _count(_c, _c.c.profile_id == profile_id, _c.c.status == CreditStatus.AVAILABLE)
     return Plan(source, target, len(live_bookings(source.id, profile_id)), available, ())
+
+
+def live_orders(family_id: int, profile_id: int) -> list[int]:
+    """A student's trial orders that are not over: still to be paid, without a seat, or for a class still to come."""
+    today = clock.day_bounds(clock.today())[0]
+    ahead = sa.or_(_o.c.booking_id.is_(None), _s.c.starts_at >= today)
+    query = (
+        sa.select(_o.c.id)
+        .join_from(_o, _s, _s.c.id == _o.c.course_schedule_id)
+        .where(
+            _o.c.family_id == family_id, _o.c.profile_id == profile_id,
+            sa.or_(_o.c.status == OrderStatus.PENDING, sa.and_(_o.c.status == OrderStatus.PAID, ahead)),
+        )
+    )  # fmt: skip
+    return list(db.session.scalars(query))
 
 
 def live_bookings(family_id: int, profile_id: int) -> list[int]:

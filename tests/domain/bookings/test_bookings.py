@@ -434,8 +434,8 @@ def test_a_cancelled_trial_waits_for_a_person():
         booking = db.session.get(Booking, done.booking_id)
         booking.kind, booking.source, booking.debit_id = "trial", "wechat_pay", None
     assert cancel.cancel(booking_id=done.booking_id, actor=parent_actor(family)).refund == 0
-    card = db.session.scalar(sa.select(Notification).where(Notification.type == "staff.trial_cancelled"))
-    assert card.title == "体验课已取消，待退款判断"
+    card = db.session.scalar(sa.select(Notification).where(Notification.type == "staff.money_case"))
+    assert card.title == "异常：体验课已取消，待退款判断"
     assert "体验课退款由馆方处理" in told(family, "booking_cancelled")[0].text
 
 

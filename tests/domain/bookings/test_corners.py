@@ -171,7 +171,7 @@ def test_the_look_says_what_the_transaction_would(monkeypatch, case, code, told)
     if case == "nobody":
         family = replace(family, profile_ids=[999_999])
     found = look.only_full(schedule_id, family.profile_ids[0], parent_actor(family), None)
-    assert (found == 8) is told
+    assert (found == (0, 8)) is told
     answers = [refusal_of(schedule_id, family, monkeypatch, with_look=seen) for seen in (True, False)]
     assert answers[0] == answers[1]
     assert answers[0][0] == code

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from app.db import RequestKey, db
 from app.domain.audit.models import AuditEntry
-from app.domain.catalog import courses, records
+from app.domain.catalog import courses, records, rules
 from app.domain.catalog.errors import (
     CoachNotFound,
     CourseNotFound,
@@ -19,6 +19,7 @@ from app.domain.catalog.errors import (
     VenueNotFound,
 )
 from app.domain.catalog.models import Coach, Course, CourseType, Venue
+from app.domain.waitlist.models import WaitlistPolicy
 from app.errors import Forbidden, Invalid, Replayed
 from tests.factories import make_level
 from tests.portal import actor_of, make_staff
@@ -248,3 +249,19 @@ def test_the_constraint_has_the_last_word(manager, monkeypatch):
     monkeypatch.setattr(records, "check_unique", lambda *_args, **_more: None)
     with pytest.raises(NameTaken):
         courses.create_coach(name="江", actor=manager)
+
+
+def test_a_type_says_how_a_freed_seat_goes_round(type_id, manager):
+    kind = db.session.get(CourseType, type_id)
+    assert kind.waitlist_policy == "open_then_sequential"
+    courses.update_course_type(
+        course_type_id=type_id, name="正式课", waitlist_capacity=8, waitlist_policy="sequential", actor=manager
+    )
+    courses.update_course_type(course_type_id=type_id, name="正式课", waitlist_capacity=6, actor=manager)
+    db.session.expire_all()
+    assert (kind.waitlist_policy, kind.waitlist_capacity) == ("sequential", 6)
+    assert set(rules.WAITLIST_POLICIES) == set(WaitlistPolicy)
+    with pytest.raises(Invalid):
+        courses.update_course_type(
+            course_type_id=type_id, name="正式课", waitlist_capacity=8, waitlist_policy="lottery", actor=manager
+        )

@@ -91,7 +91,7 @@ def test_every_kind_of_booking_once():
     assert ["待补课已退回" in one for one in told(makeup)] == [True]
     assert ["退款由馆方处理" in one for one in told(trial)] == [True]
     assert told(gone) == []
-    card = db.session.scalar(sa.select(Notification).where(Notification.type == "staff.trial_cancelled"))
+    card = db.session.scalar(sa.select(Notification).where(Notification.type == "staff.money_case"))
     assert "待退款判断" in card.title
     session = db.session.get(CourseSchedule, schedule_id, populate_existing=True)
     assert (session.status, session.booked, session.cancel_reason) == ("cancelled", 0, "教练生病")

@@ -1,0 +1,178 @@
+"""Joining a queue, changing one's consent, leaving it (Q1–Q3, Q9, Q10)."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from app.db import RequestKey, db, transactional, wake_queue_after_commit
+from app.domain.audit import service as audit
+from app.domain.audit.actor import Actor, ActorType
+from app.domain.bookings import rules as booking_rules
+from app.domain.bookings import students
+from app.domain.bookings.errors import ScheduleNotFound
+from app.domain.bookings.students import Student
+from app.domain.catalog import facts
+from app.domain.catalog.facts import SessionFacts
+from app.domain.offers import advance, holding, telling
+from app.domain.orders import claims
+from app.domain.orders.errors import TrialAlreadyBooked
+from app.domain.people import roles
+from app.domain.people.models import User
+from app.domain.people.roles import Permission
+from app.domain.seats import holds
+from app.domain.waitlist import queue, rules
+from app.domain.waitlist.errors import AlreadyWaiting, SeatAvailable, WaitlistClosed, WaitlistFull
+from app.domain.waitlist.models import EntryStatus, WaitlistEntry
+from app.domain.waitlist.queue import HeldQueue
+from app.domain.waitlist.rules import Event, Step
+from app.errors import Invalid
+from app.text import clean
+
+REASON_LENGTH = 200
+
+_u = User.__table__
+
+
+@transactional
+def join(
+    *,
+    schedule_id: int,
+    profile_id: int,
+    actor: Actor,
+    auto_accept: bool = False,
+    reason: str | None = None,
+    request_key: RequestKey | None = None,
+) -> int:
+    """Wait for a seat of a full session, at the end of its queue; returns the entry's id.
+
+    Staff may pass the queue's capacity with a `reason`. Consent in advance does not hold for a trial, which is paid by
+    hand. Raises NotFound, ScheduleNotFound, ScheduleCancelled, ScheduleStarted, WaitlistClosed, AlreadyWaiting,
+    AlreadyBooked, TimeConflict, LevelNotAllowed, TrialAlreadyBooked, SeatAvailable, WaitlistFull, Forbidden.
+    """
+    reason = _reason(reason, actor)
+    student = students.lock(profile_id, actor)
+    session = facts.of_session(schedule_id)
+    if session is None:
+        raise ScheduleNotFound
+    holds.retire_lapsed(schedule_id)
+    held = queue.lock(schedule_id)
+    user_id = actor.id if actor.type == ActorType.PARENT else _first_parent(student.family_id)
+    _check(held, student, user_id)
+    if len(held.entries) >= held.session.waitlist_capacity and reason is None:
+        raise full(held.session)
+    entry = _add(held, student, user_id, actor, auto_accept and not session.is_trial, reason)
+    if len(held.entries) == held.session.waitlist_capacity:
+        telling.queue_full(held)
+    return entry.id
+
+
+def _reason(reason: str | None, actor: Actor) -> str | None:
+    if actor.type != ActorType.STAFF:
+        return None
+    roles.require(actor, Permission.BOOKING_MAKE)
+    return clean(reason, REASON_LENGTH) or None
+
+
+def _check(held: HeldQueue, student: Student, user_id: int | None) -> None:
+    session, now = held.session, held.now
+    booking_rules.check_session(session.status, session.starts_at, now, is_trial=False)
+    if now >= held.terms.cutoff:
+        raise WaitlistClosed
+    if any(one.profile_id == student.id for one in held.entries):
+        raise AlreadyWaiting
+    students.check_free(student, session)
+    if session.is_trial:
+        holders = [] if user_id is None else claims.holders(claims.identities(user_id, student.id))
+        if any(one.live(now) for one in holders):
+            raise TrialAlreadyBooked
+    else:
+        booking_rules.check_level(session.course_rank, student.rank, session.lowest_rank)
+    if not session.full:
+        raise SeatAvailable
+
+
+def full(session: SessionFacts) -> WaitlistFull:
+    """The refusal, with the queue's state (Q24)."""
+    return WaitlistFull(data={"waitlist_count": session.waiting, "waitlist_capacity": session.waitlist_capacity})
+
+
+def _first_parent(family_id: int) -> int | None:
+    return db.session.scalar(sa.select(_u.c.id).where(_u.c.family_id == family_id).order_by(_u.c.id).limit(1))
+
+
+def _add(
+    held: HeldQueue, student: Student, user_id: int | None, actor: Actor, auto_accept: bool, reason: str | None
+) -> WaitlistEntry:
+    by_staff = actor.type == ActorType.STAFF
+    # Who joins goes to the end, also behind those whom staff moved down (96.64).
+    last = max((one.rank for one in held.entries), default=0)
+    entry = WaitlistEntry(
+        course_schedule_id=held.session.id, profile_id=student.id, family_id=student.family_id, user_id=user_id,
+        status=EntryStatus.WAITING, rank=max(last, 0), joined_at=held.now, joined_position=len(held.entries) + 1,
+        auto_accept=auto_accept, use_compensation=False, accept_shorter=False,
+        added_by=actor.id if by_staff else None, staff_note=reason,
+    )  # fmt: skip
+    db.session.add(entry)
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        # The session's row is locked, so this is the constraint's last word.
+        raise AlreadyWaiting from error
+    held.entries.append(entry)
+    queue.step(held, Step.JOINED, actor, held.now, entry_id=entry.id, reason=reason,
+               facts={"position": entry.joined_position, "auto_accept": auto_accept})  # fmt: skip
+    audit.record(
+        actor, "waitlist.joined", target_type="waitlist_entry", target_id=entry.id, family_id=student.family_id,
+        new_status=EntryStatus.WAITING, reason=reason,
+        after={"schedule": held.session.id, "profile": student.id, "position": entry.joined_position,
+               "auto_accept": auto_accept},
+    )  # fmt: skip
+    return entry
+
+
+@transactional
+def change(
+    *, entry_id: int, actor: Actor, auto_accept: bool | None = None, request_key: RequestKey | None = None
+) -> None:
+    """Give or revoke the consent in advance (Q9). Raises EntryNotFound, InvalidState for a wait that has ended."""
+    held, entry = holding.hold_live(entry_id, actor)
+    if auto_accept is None:
+        return
+    auto_accept = auto_accept and not held.session.is_trial
+    if auto_accept == entry.auto_accept:
+        return
+    entry.auto_accept = auto_accept
+    db.session.flush()
+    queue.step(held, Step.CONSENT, actor, held.now, entry_id=entry_id, facts={"auto_accept": auto_accept})
+    audit.record(
+        actor, "waitlist.consent_changed", target_type="waitlist_entry", target_id=entry_id, family_id=entry.family_id,
+        before={"auto_accept": not auto_accept}, after={"auto_accept": auto_accept},
+    )  # fmt: skip
+    if auto_accept:
+        wake_queue_after_commit(held.session.id)
+
+
+@transactional
+def leave(*, entry_id: int, actor: Actor, reason: str | None = None, request_key: RequestKey | None = None) -> None:
+    """Leave the queue; left twice is left. Staff say why. Raises EntryNotFound, InvalidState, Invalid, Forbidden."""
+    by_staff = actor.type == ActorType.STAFF
+    reason = clean(reason, REASON_LENGTH) or None
+    if by_staff and not reason:
+        raise Invalid.field("reason", "请填写移出原因")
+    held, entry = holding.hold(entry_id, actor)
+    if entry.status == EntryStatus.CANCELLED:
+        return
+    before = entry.status
+    rules.next_status(entry.status, Event.LEAVE)
+    queue.withdraw(held, entry, actor, "removed" if by_staff else "left")
+    queue.end_entry(held, entry, Event.LEAVE, "removed" if by_staff else "left")
+    queue.step(held, Step.REMOVED if by_staff else Step.LEFT, actor, held.now, entry_id=entry_id, reason=reason)
+    audit.record(
+        actor, "waitlist.removed" if by_staff else "waitlist.left", target_type="waitlist_entry", target_id=entry_id,
+        family_id=entry.family_id, old_status=before, new_status=entry.status, reason=reason,
+        after={"schedule": held.session.id},
+    )  # fmt: skip
+    if by_staff:
+        telling.ended(held, entry)
+    advance.wake_if_ready(advance.move_on(held, actor), held.session.id)
