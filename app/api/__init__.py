@@ -22,8 +22,15 @@ class IdConverter(BaseConverter):
         return int(value)
 
 
+class NumberConverter(BaseConverter):
+    """An order's public number in a path; whether there is such an order is the handler's to say."""
+
+    regex = "[0-9A-Za-z_-]{1,64}"
+
+
 def init_app(app: Flask) -> None:
     app.url_map.converters["id"] = IdConverter
+    app.url_map.converters["number"] = NumberConverter
     blueprint = v1.build()
     blueprint.register_error_handler(DomainError, errors.refused)
     blueprint.register_error_handler(HTTPException, errors.http_error)

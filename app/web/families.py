@@ -11,9 +11,12 @@ from app.domain.audit.queries import AuditFilter
 from app.domain.bookings import staff_queries as bookings_queries
 from app.domain.desk import queries as desk_queries
 from app.domain.ledger import queries as ledger_queries
+from app.domain.orders import desk_queries as order_queries
+from app.domain.orders import desk_refunds
 from app.domain.outbox import queries as outbox_queries
 from app.domain.people import families, family_queries
 from app.domain.people.roles import Permission
+from app.domain.waitlist import queries as waitlist_queries
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.families import MemberStatusForm, StudentForm
 from app.web.forms_token import request_key
@@ -58,6 +61,22 @@ def bookings(family_id: int):
     return _tab(family_id, "bookings", "bookings/_family_bookings.html", page=page,
                 ahead=bookings_queries.ahead(family_id), open_credits=bookings_queries.open_credits(family_id),
                 pages=page_links(page, "families.bookings", family_id=family_id))  # fmt: skip
+
+
+@bp.get("/families/<int:family_id>/waitlist")
+@requires(Permission.FAMILY_VIEW)
+def waitlist(family_id: int):
+    """Every wait for a full class, with its place or how it ended (U3)."""
+    return _tab(family_id, "waitlist", "waitlist/_family_waits.html", waits=waitlist_queries.of_family(family_id))
+
+
+@bp.get("/families/<int:family_id>/orders")
+@requires(Permission.ORDER_VIEW)
+def orders(family_id: int):
+    """Trial orders, and every refund of this family (O17)."""
+    page = order_queries.of_family(family_id, before=int_arg("before"), after=int_arg("after"))
+    return _tab(family_id, "orders", "orders/_family_orders.html", page=page, refunds=desk_refunds.of_family(family_id),
+                pages=page_links(page, "families.orders", family_id=family_id))  # fmt: skip
 
 
 @bp.get("/families/<int:family_id>/messages")
@@ -156,6 +175,8 @@ _TABS = (
     ("transactions", "流水", "families.show", Permission.FAMILY_VIEW),
     ("adjustments", "余额调整", "families.adjustments", Permission.ADJUSTMENT_VIEW),
     ("bookings", "预约", "families.bookings", Permission.FAMILY_VIEW),
+    ("waitlist", "候补", "families.waitlist", Permission.FAMILY_VIEW),
+    ("orders", "订单与退款", "families.orders", Permission.ORDER_VIEW),
     ("messages", "消息", "families.messages", Permission.NOTICE_VIEW),
     ("audit", "审计", "families.audit", Permission.AUDIT_VIEW),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
+from app.domain.offers import board_figures
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.domain.reports import home as figures
@@ -32,6 +33,7 @@ def today():
         "home/today.html",
         waiting=figures.waiting(),
         arrears=figures.arrears() if sees_money else None,
+        offers=board_figures.offers_running() if can(Permission.SCHEDULE_VIEW) else 0,
         classes=today_figures.classes() if can(Permission.SCHEDULE_VIEW) else None,
         money=money,
         bookings=bookings,

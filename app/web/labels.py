@@ -161,6 +161,39 @@ LABELS: dict[str, dict[str, Label]] = {
         "compensation_ending": Label("课时补偿到期"),
         "withdrawal_result": Label("提现结果"),
     },
+    # Q8.
+    "waitlist_policy": {
+        "open_then_sequential": Label("先到先得，再逐个顺位"),
+        "sequential": Label("逐个顺位"),
+        "auto_promote": Label("自动补位"),
+    },
+    # Q16.
+    "waitlist_entry": {
+        "waiting": Label("候补中", "active"),
+        "offered": Label("待确认", "waiting"),
+        "confirmed": Label("已补上", "good"),
+        "declined": Label("已放弃", "ended"),
+        "expired": Label("已失效", "ended"),
+        "cancelled": Label("已退出", "ended"),
+    },
+    "waitlist_offer_kind": {
+        "open": Label("先到先得", "waiting"),
+        "exclusive": Label("单独保留", "waiting"),
+    },
+    "waitlist_offer": {
+        "live": Label("等待回复", "waiting"),
+        "confirmed": Label("已确认", "good"),
+        "declined": Label("已放弃", "ended"),
+        "lapsed": Label("超时未确认", "ended"),
+        "taken": Label("被他人抢占", "ended"),
+        "withdrawn": Label("已收回", "ended"),
+    },
+    # Q5.
+    "seat_release": {
+        "kept": Label("为候补保留", "waiting"),
+        "filled": Label("已补上", "good"),
+        "returned": Label("回到自由预约", "ended"),
+    },
     # C6; `open`, `full` and `running` follow seats and clock.
     "session_state": {
         "open": Label("可预约", "active"),
@@ -200,6 +233,93 @@ LABELS: dict[str, dict[str, Label]] = {
         "approved": Label("已批准", "good"),
         "rejected": Label("已驳回", "danger"),
         "withdrawn": Label("已撤回", "ended"),
+    },
+    # O6; `pending` follows the clock.
+    "order_status": {
+        "pending": Label("待支付", "waiting"),
+        "paid": Label("已支付", "good"),
+        "failed": Label("支付失败", "danger"),
+        "cancelled": Label("已取消", "ended"),
+        "expired": Label("已过期", "ended"),
+    },
+    "order_seat": {
+        "held": Label("占座中", "waiting"),
+        "confirmed": Label("已订座", "good"),
+        "unseated": Label("已付款未占座", "danger"),
+        "released": Label("没有座位", "ended"),
+    },
+    "hold_status": {
+        "temporary": Label("占座中", "waiting"),
+        "confirmed": Label("已订座", "good"),
+        "cancelled": Label("已释放", "ended"),
+        "expired": Label("到期释放", "ended"),
+    },
+    "attempt_status": {
+        "open": Label("可支付", "waiting"),
+        "closing": Label("关单中", "waiting"),
+        "closed": Label("已关单", "ended"),
+        "paid": Label("已支付", "good"),
+    },
+    "payment_source": {
+        "callback": Label("微信通知"),
+        "query": Label("查单"),
+        "bill": Label("对账单"),
+        "offline": Label("线下收款"),
+    },
+    "trade_type": {
+        "JSAPI": Label("小程序"),
+        "NATIVE": Label("扫码"),
+        "OFFLINE": Label("线下"),
+    },
+    "notified": {
+        "settled": Label("已入账", "good"),
+        "repeated": Label("重复通知", "ended"),
+        "mismatch": Label("信息不符", "danger"),
+        "unknown": Label("未知订单", "danger"),
+        "ignored": Label("无需处理", "ended"),
+    },
+    # O23.
+    "offline_status": {
+        "pending": Label("待确认", "waiting"),
+        "approved": Label("已确认", "good"),
+        "rejected": Label("已驳回", "danger"),
+        "withdrawn": Label("已撤回", "ended"),
+    },
+    # O15.
+    "refund_status": {
+        "requested": Label("待审批", "waiting"),
+        "approved": Label("已批准", "active"),
+        "processing": Label("退款中", "active"),
+        "succeeded": Label("已退款", "good"),
+        "failed": Label("退款失败", "danger"),
+        "closed": Label("已关闭", "ended"),
+        "rejected": Label("已驳回", "ended"),
+    },
+    "refund_to": {
+        "original": Label("原路退回"),
+        "wallet": Label("退到钱包"),
+        "cash": Label("现金退还"),
+    },
+    # O26.
+    "verdict": {
+        "refund": Label("建议退款", "good"),
+        "keep": Label("不建议", "danger"),
+        "review": Label("需复核", "waiting"),
+    },
+    # O19.
+    "case_kind": {
+        "unseated": Label("已付款未占座", "danger"),
+        "duplicate_payment": Label("重复支付", "danger"),
+        "mismatch": Label("支付信息不符", "danger"),
+        "unknown_payment": Label("未知订单的付款", "danger"),
+        "unknown_refund": Label("未知退款", "danger"),
+        "refund_abnormal": Label("退款异常", "danger"),
+        "refund_failed": Label("退款失败", "danger"),
+        "trial_cancelled": Label("体验课已取消，待退款判断", "waiting"),
+    },
+    "case_status": {
+        "open": Label("待处理", "waiting"),
+        "settled": Label("已处理", "good"),
     },
     "member_status": {
         "trial": Label("体验", "waiting"),

@@ -39,6 +39,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Item("今日", "home.today", "home", "home"),
             Item("待办审批", "desk.approvals", "clipboard-check", "adjustment.approve", "approvals"),
+            Item("异常处理", "cases.index", "alert-triangle", "case.view", "cases"),
             Item("逾时退款", "bookings.late_refunds", "receipt-refund", "booking.late_refund", "late_refunds"),
             Item("欠费跟进", "arrears.index", "phone", "family.view", "arrears_tasks"),
         ),
@@ -58,10 +59,21 @@ GROUPS: tuple[Group, ...] = (
         "calendar-event",
         (
             Item("课表", "schedule.week", "calendar-event", "schedule.view"),
+            Item("候补看板", "waitlist.board", "hourglass", "schedule.view", "waitlist_offers"),
             Item("课程与场馆", "schedule.catalog", "school", "schedule.view"),
         ),
     ),
-    Group("money", "财务", "report-money"),
+    Group(
+        "money",
+        "财务",
+        "report-money",
+        (
+            Item("订单", "orders.index", "receipt", "order.view"),
+            Item("退款", "orders.refund_list", "receipt-refund", "order.view", "refunds_asked"),
+            Item("支付分析", "orders.report", "chart-bar", "order.view"),
+            Item("候补分析", "waitlist_report.index", "chart-bar", "schedule.view"),
+        ),
+    ),
     Group(
         "system",
         "系统",

@@ -8,7 +8,7 @@ from app.domain.people.roles import Permission
 from app.domain.search import queries as search
 from app.text import clean
 from app.web.filters import money
-from app.web.permissions import requires
+from app.web.permissions import can, requires
 from app.web.rendering import render
 
 bp = Blueprint("search", __name__)
@@ -26,13 +26,21 @@ def index():
     hits = search.find(query, limit=TYPING if dropdown else PAGE) if query else []
     fragment = "search/_typing.html" if dropdown else "search/_results.html"
     return render("search/index.html", fragment, query=query, hits=hits, items=[_item(hit) for hit in hits],
+                  address=_address,
                   more_url=url_for("search.index", q=query) if len(hits) >= TYPING else None)  # fmt: skip
+
+
+def _address(hit) -> str:
+    """An order's number leads to the order, everything else to the family."""
+    if hit.order_id and can(Permission.ORDER_VIEW):
+        return url_for("orders.show", order_id=hit.order_id)
+    return url_for("families.show", family_id=hit.family_id)
 
 
 def _item(hit) -> dict:
     parts = [hit.matched if hit.matched != hit.family_name else "", "、".join(hit.students), hit.phone_masked or ""]
     return {
-        "href": url_for("families.show", family_id=hit.family_id),
+        "href": _address(hit),
         "title": hit.family_name,
         "sub": " · ".join(filter(None, parts)),
         "extra": money(hit.balance),

@@ -53,13 +53,18 @@ HEADERS = (
 _HEADERS = [(name.lower(), name, value) for name, value in HEADERS]
 
 
+#: calls of the JSON contract that know the portal's session (app/api/v1/staff_session.py)
+STAFF_CALLS = frozenset({"/api/v1/waitlist/notify"})
+
+
 class PortalSessions(SecureCookieSessionInterface):
-    """The cookie is the portal's alone: the JSON API has none, neither reads nor sets one, nor pays for it."""
+    """The cookie is the portal's alone: the JSON API has none, neither reads nor sets one, nor pays for it, but for the
+    calls that are the staff's."""
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
-        return (
-            self.make_null_session(app) if request.path.startswith("/api/v1/") else super().open_session(app, request)
-        )
+        if request.path.startswith("/api/v1/") and request.path not in STAFF_CALLS:
+            return self.make_null_session(app)
+        return super().open_session(app, request)
 
 
 def init_app(app: Flask) -> None:

@@ -11,6 +11,7 @@ from app.api.v1.contract import ENDPOINTS
 from app.domain.audit.actor import Actor
 from app.domain.people import parent_sessions, registration
 from sandbox.testing import running_sandbox
+from tests.conftest import pay_folder
 
 NOBODY = Actor(type="parent", id=None, name="未登录")
 
@@ -44,6 +45,9 @@ class Parent:
     def patch(self, path: str, body: Any, **kwargs: Any):
         return self.call("PATCH", path, json=body, **kwargs)
 
+    def delete(self, path: str, body: Any, **kwargs: Any):
+        return self.call("DELETE", path, json=body, **kwargs)
+
     @property
     def actor(self) -> Actor:
         return Actor(type="parent", id=self.user_id, name="家长", family_id=self.family_id)
@@ -68,7 +72,7 @@ def other(client):
 
 @pytest.fixture(scope="module")
 def sandbox_server():
-    with running_sandbox() as running:
+    with running_sandbox(pay_keys=pay_folder()) as running:
         yield running
 
 
@@ -76,19 +80,22 @@ def sandbox_server():
 def sandbox(app, sandbox_server, monkeypatch):
     """The stand-in of WeChat over real HTTP, and the application pointed at it."""
     sandbox_server.reset()
-    settings = dataclasses.replace(app.extensions["desk.settings"], wechat_api_url=sandbox_server.url)
+    before = app.extensions["desk.settings"]
+    settings = dataclasses.replace(
+        before, wechat_api_url=sandbox_server.url, wxpay=dataclasses.replace(before.wxpay, api_url=sandbox_server.url)
+    )
     monkeypatch.setitem(app.extensions, "desk.settings", settings)
     return sandbox_server
 
 
-def ok(response, name: str, status: int | None = None) -> Any:
+def ok(response, name: str, status: int | None = None, *, message: str = "操作成功") -> Any:
     """The data of a success, after checking envelope and fields against the call's own model."""
     spec = next(spec for spec in ENDPOINTS if spec.name == name)
     body = response.get_json()
     assert response.status_code == (status or spec.status), body
     assert set(body) == {"code", "message", "data", "request_id"}
     assert body["code"] == response.status_code
-    assert body["message"] == "操作成功"
+    assert body["message"] == message
     assert len(body["request_id"]) >= 8
     assert response.headers["Cache-Control"] == "no-store"
     shape = spec.data.model_validate(body["data"])

@@ -287,6 +287,15 @@ def test_a_free_class_says_so(front, family):
     assert balance(family) == Decimal("620.00")
 
 
+def test_who_owes_too_much_is_led_to_the_balance(front):
+    family = make_family(balance="-680.00")
+    page = f"{address(family)}?session={make_session()}"
+    assert "先给这个家庭充值" in text(front.get(page))
+    assert f"/families/{family.id}/adjust" in text(front.get(page))
+    other = make_family(balance="680.00")
+    assert "先给这个家庭充值" not in text(front.get(f"{address(other)}?session={make_session()}"))
+
+
 # ── the family's tab, one booking ───────────────────────────────────────────────────────────────────
 
 
@@ -382,6 +391,16 @@ def test_cancel_without_script_and_twice_the_same_form(front, family):
     assert first.location == second.location == f"/bookings/{booking_id}"
     assert db.session.scalar(sa.select(sa.func.count(WalletTransaction.id)).where(
         WalletTransaction.type == "refund", WalletTransaction.wallet_id == family.wallet_id)) == 1  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["cancel", "leave"])
+def test_on_its_own_page_the_form_leaves_the_page(front, family, name):
+    """In the panel it answers there; behind a panel a page would go on showing what is over."""
+    path = f"/bookings/{booked(family)}/{name}"
+    assert f'hx-post="{path}"' not in text(front.get(path))
+    assert f'hx-post="{path}"' in text(front.htmx(path))
+    assert '<h2 tabindex="-1">' in text(front.htmx(path))
+    assert '<h2 tabindex="-1">' not in text(front.get(path)), "the page's own title is enough"
 
 
 def test_late_the_front_desk_cancels_without_refund_and_says_why(front, family):

@@ -155,6 +155,15 @@ def test_todays_classes_with_their_seats(app):
     assert "已满" in page
 
 
+def test_what_is_over_or_on_comes_before_full(app):
+    with clock.travel(to=NOON):
+        for hours in (-3, 0, 3):  # a class lasts an hour
+            make_session(starts_at=NOON + timedelta(hours=hours, minutes=-10), booked=6)
+        page = Browser(app).sign_in("front_desk").get("/").get_data(as_text=True)
+    rows = page.partition('aria-label="今日课程"')[2].partition("</table>")[0]
+    assert re.findall("已结束|上课中|已满", rows) == ["已结束", "上课中", "已满"]
+
+
 def test_a_day_without_classes_says_so(app):
     page = Browser(app).sign_in("front_desk").get("/").get_data(as_text=True)
     assert "今天没有课" in page

@@ -105,13 +105,15 @@ def test_states_as_words(desk, family):
     over = make_session(make_course("结束课"), starts_in=timedelta(hours=1), capacity=3)
     booked = book(over, family, 1)
     gone = make_session(make_course("停课的"), starts_in=timedelta(hours=2), status="cancelled")
+    on = make_session(make_course("正在上"), starts_in=timedelta(minutes=-5))
     with clock.travel(to=now + timedelta(hours=1, minutes=5)):
         attendance.mark(booking_id=booked, event=Event.ATTEND, actor=actor_of(desk.staff))
     with transaction():
         row = db.session.get(CourseSchedule, over)
         row.starts_at, row.ends_at = now - timedelta(minutes=90), now - timedelta(minutes=30)
     page = text(desk.get(f"/schedule?week={clock.local(now).date()}"))
-    blocks = {key: page[page.index(f'href="/schedule/{key}"') :].split("</a>")[0] for key in (full, over, gone)}
+    blocks = {key: page[page.index(f'href="/schedule/{key}"') :].split("</a>")[0] for key in (full, over, gone, on)}
+    assert "上课中" in blocks[on]
     assert "已满" in blocks[full]
     assert "1/1" in blocks[full]
     assert "已结束" in blocks[over]
@@ -179,8 +181,10 @@ def test_a_full_week_asks_few_questions(desk, statements):
     courses = [make_course(f"课{n}") for n in range(3)]
     for n in range(40):
         make_session(courses[n % 3], starts_at=at(monday() + timedelta(days=n % 7), 9 + n // 7))
+    statements.clear()
     desk.get(f"/schedule?week={monday()}")
     few = len(statements)
+    assert few < 30
     for n in range(40):
         make_session(courses[n % 3], starts_at=at(monday() + timedelta(days=n % 7), 9 + n // 7))
     statements.clear()

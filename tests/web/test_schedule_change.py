@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import secrets
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,12 +14,13 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db import db, transaction
-from app.domain.bookings import attendance, place
+from app.domain.bookings import attendance, ending, place
 from app.domain.bookings.rules import Event
 from app.domain.catalog import courses, lists
 from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType, Venue
 from app.domain.ledger import queries as ledger_queries
 from app.domain.people.models import StaffSession
+from app.errors import Conflict
 from tests.factories import make_course, make_family, make_level, make_session, parent_actor
 from tests.portal import Browser, actor_of
 
@@ -318,6 +320,19 @@ def test_what_a_killed_process_left_is_offered_to_go_on_with(manager):
     assert ledger_queries.get_balance(family_id=family.id) == Decimal("500.00")
 
 
+def test_what_could_not_be_given_back_is_said(manager, monkeypatch):
+    session = session_at()
+    book(session, make_family(balance="500.00"))
+
+    def refuse(*_args, **_kwargs):
+        raise Conflict("钱包已关闭")
+
+    monkeypatch.setattr(ending, "refund", refuse)
+    done = manager.htmx(f"/schedule/{session}/cancel", {"reason": "检修"})
+    assert toast_of(done) == "已停课，1 个预约没有退完，已通知财务群，系统会自动再试"
+    assert "还有 1 个预约没有退完" in text(done)
+
+
 def test_only_a_manager_changes_and_cancels(desk):
     session = session_at()
     for path in ("edit", "cancel"):
@@ -416,6 +431,20 @@ def test_a_type_a_course_a_coach_and_a_venue(manager):
     page = text(manager.get("/catalog"))
     for words in ("启蒙体操", "¥200.00", "江晓燕", "一号馆", "regular"):
         assert words in page
+
+
+def test_a_manager_chooses_how_a_freed_seat_goes_round(manager):
+    manager.post("/catalog/type/new", {"code": "regular", "name": "正式课", "waitlist_capacity": "8"})
+    kind = db.session.scalar(sa.select(CourseType))
+    form = text(manager.get(f"/catalog/type/{kind.id}"))
+    assert re.search(r'checked[^>]*value="open_then_sequential"', form)
+    assert "仍要自己确认" in form
+    changed = {"name": "正式课", "waitlist_capacity": "8", "waitlist_policy": "sequential"}
+    assert manager.post(f"/catalog/type/{kind.id}", changed).status_code == 303
+    assert "逐个顺位" in text(manager.get("/catalog"))
+    refused = manager.htmx(f"/catalog/type/{kind.id}", {**changed, "waitlist_policy": "lottery"})
+    assert refused.status_code == 422
+    assert "请选择候补方式" in text(refused)
 
 
 def test_a_course_is_changed_and_a_stale_form_told(manager):

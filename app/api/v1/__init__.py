@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from app.api.v1 import auth, bookings, me, messages, openapi, profiles, schedules, wallet
+from app.api.callbacks import wechat_pay
+from app.api.v1 import auth, bookings, me, messages, openapi, payment, profiles, schedules, waitlist, wallet
 
-GROUPS = (auth, me, profiles, messages, wallet, schedules, bookings)
+GROUPS = (auth, me, profiles, messages, wallet, schedules, bookings, payment, waitlist)
 
 
 def build() -> Blueprint:
@@ -15,4 +16,5 @@ def build() -> Blueprint:
     for group in GROUPS:
         blueprint.register_blueprint(group.bp)
     blueprint.register_blueprint(openapi.bp)
+    blueprint.register_blueprint(wechat_pay.bp)
     return blueprint

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from flask import Blueprint
 
 from app.api.v1 import class_schemas as schemas
-from app.api.v1 import cursors, schedules
+from app.api.v1 import cursors, payment, payment_schemas, schedules
 from app.api.v1.contract import Call, endpoint
 from app.domain.bookings import cancel, leave, place, queries
 from app.domain.bookings.cancel import Cancelled
@@ -16,6 +16,11 @@ from app.domain.bookings.errors import BookingNotFound, SeatFull
 from app.domain.bookings.leave import OnLeave
 from app.domain.bookings.place import Booked
 from app.domain.bookings.queries import BookingView
+from app.domain.orders import checkout
+from app.domain.orders import queries as orders
+from app.domain.orders.errors import OrderExpired, OrderNotPayable
+from app.domain.orders.models import OrderStatus
+from app.flows import once, payments
 
 bp = Blueprint("bookings", __name__, url_prefix="/bookings")
 _LIST = "b"
@@ -38,7 +43,7 @@ def make_booking(call: Call) -> schemas.BookingMade:
 
     @functools.cache  # kept with the key inside the transaction, and answered after it
     def present(done: Booked) -> schemas.BookingMade:
-        return schemas.BookingMade(booking=_booking(done.booking_id, family_id), balance=done.balance)
+        return schemas.BookingMade(booking=one(done.booking_id, family_id), balance=done.balance)
 
     try:
         return present(
@@ -48,10 +53,8 @@ def make_booking(call: Call) -> schemas.BookingMade:
             )
         )  # fmt: skip
     except SeatFull as refusal:
-        others = queries.alternatives(call.body.course_schedule_id, profile_id=call.body.profile_id)
-        shown = schedules.present(others, family_id=family_id, profile_id=call.body.profile_id)
-        refusal.data = {**refusal.data, "alternatives": [one.model_dump(mode="json") for one in shown]}
-        raise
+        asked = call.body
+        raise schedules.with_alternatives(refusal, asked.course_schedule_id, asked.profile_id, family_id) from None
 
 
 @endpoint(bp, "GET", "/my", summary="我的预约", query=schemas.BookingsQuery, data=schemas.Bookings)
@@ -69,7 +72,7 @@ def list_bookings(call: Call) -> schemas.Bookings:
 @endpoint(bp, "GET", "/<id:booking_id>", summary="一个预约", data=schemas.Booking, errors=("NOT_FOUND",))
 def get_booking(call: Call, booking_id: int) -> schemas.Booking:
     """一个预约的详情，以及现在可否取消、可否请假。"""
-    return _booking(booking_id, call.parent.family_id)
+    return one(booking_id, call.parent.family_id)
 
 
 @endpoint(
@@ -83,7 +86,7 @@ def cancel_booking(call: Call, booking_id: int) -> schemas.BookingCancelled:
 
     @functools.cache
     def present(done: Cancelled) -> schemas.BookingCancelled:
-        booking = _booking(done.booking_id, family_id)
+        booking = one(done.booking_id, family_id)
         return schemas.BookingCancelled(booking=booking, refund_amount=done.refund, balance=done.balance)
 
     key = call.request_key(present)
@@ -101,16 +104,74 @@ def leave_booking(call: Call, booking_id: int) -> schemas.OnLeave:
 
     @functools.cache
     def present(done: OnLeave) -> schemas.OnLeave:
-        return schemas.OnLeave(booking=_booking(done.booking_id, family_id), makeup_credit=_credit(done, family_id))
+        return schemas.OnLeave(booking=one(done.booking_id, family_id), makeup_credit=_credit(done, family_id))
 
     key = call.request_key(present)
     return present(leave.take_leave(booking_id=booking_id, actor=call.actor, reason=call.body.reason, request_key=key))
 
 
+# ── the seat of a trial order ───────────────────────────────────────────────────────────────────────
+
+
+@endpoint(
+    bp, "POST", "/seat-reserve",
+    summary="为体验课订单占座", body=payment_schemas.OrderBody, data=payment_schemas.Hold, key="honoured",
+    limit="money",
+    errors=("NOT_FOUND", "SEAT_FULL", "ORDER_NOT_PAYABLE", "ORDER_EXPIRED", "SCHEDULE_CANCELLED", "SCHEDULE_STARTED",
+            "TIME_CONFLICT", "ALREADY_BOOKED"),
+)  # fmt: skip
+def reserve_seat(call: Call) -> payment_schemas.Hold:
+    """给出还有效的占座；已过期而订单未过期时重新占座。"""
+    order_id, family_id = call.body.order_id, call.parent.family_id
+
+    @functools.cache
+    def present(_done: str) -> payment_schemas.Hold:
+        return payment_schemas.Hold.model_validate(orders.order(order_id, family_id=family_id).hold)
+
+    try:
+        key = call.request_key(present)
+        return present(checkout.reserve(order_id=order_id, actor=call.actor, request_key=key))
+    except SeatFull as refusal:
+        view = orders.order(order_id, family_id=family_id)
+        raise schedules.with_alternatives(refusal, view.schedule.id, view.profile_id, family_id) from None
+
+
+@endpoint(
+    bp, "DELETE", "/seat-release",
+    summary="放弃体验课订单", body=payment_schemas.OrderBody, data=payment_schemas.Order, key="honoured", limit="money",
+    errors=("NOT_FOUND",),
+)  # fmt: skip
+def release_seat(call: Call) -> payment_schemas.Order:
+    """与取消订单相同。"""
+    return payment.cancelled(call, call.body.order_id, "cancelled", None)
+
+
+@endpoint(
+    bp, "POST", "/confirm",
+    summary="确认已支付", body=payment_schemas.OrderBody, data=schemas.Booking, accepted=payment_schemas.Unknown,
+    key="honoured", limit="money", errors=("NOT_FOUND", "ORDER_NOT_PAYABLE", "ORDER_EXPIRED", "PAYMENT_UNAVAILABLE"),
+)  # fmt: skip
+def confirm_booking(call: Call) -> schemas.Booking | payment_schemas.Unknown:
+    """支付完成后调用：已到账则给出预约；还不知道时答 202，过 retry_after 秒再来。"""
+    family_id = call.parent.family_id
+    view = once.run(
+        call.request_key(lambda done: one(done.booking_id, family_id)),
+        lambda: payments.confirm(order_id=call.body.order_id, family_id=family_id, actor=call.actor),
+        keep=lambda done: done.booking_id is not None,
+    )
+    if view.booking_id is not None:
+        return one(view.booking_id, family_id)
+    if view.status in (OrderStatus.PENDING, OrderStatus.PAID) or view.closing:
+        call.status = 202
+        return payment_schemas.Unknown(status="pending", retry_after=payment_schemas.RETRY_AFTER)
+    raise OrderExpired if view.status == OrderStatus.EXPIRED else OrderNotPayable(f"订单{view.status_text}")
+
+
 # ── the form of the answers ─────────────────────────────────────────────────────────────────────────
 
 
-def _booking(booking_id: int, family_id: int) -> schemas.Booking:
+def one(booking_id: int, family_id: int) -> schemas.Booking:
+    """This family's booking. Raises BookingNotFound."""
     found = queries.booking(booking_id, family_id=family_id)
     if found is None:
         raise BookingNotFound
@@ -119,7 +180,7 @@ def _booking(booking_id: int, family_id: int) -> schemas.Booking:
 
 def _present(views: Sequence[BookingView], family_id: int) -> list[schemas.Booking]:
     cards = {view.schedule.id: view.schedule for view in views}
-    shown = {one.id: one for one in schedules.present(list(cards.values()), family_id=family_id)}
+    shown = {card.id: card for card in schedules.present(list(cards.values()), family_id=family_id)}
     return [
         schemas.Booking(
             id=view.id, kind=view.kind, status=view.status, status_text=view.status_text, source=view.source,

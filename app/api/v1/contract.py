@@ -20,11 +20,13 @@ from app.api.v1 import limits, tokens
 from app.api.v1.errors import MAX_BODY, SUCCESS, BadRequest, body_too_large, envelope, wrong_fields
 from app.api.v1.json_body import read_object
 from app.api.v1.sentences import sentences
+from app.api.v1.staff_session import staff_actor
 from app.db import RequestKey
 from app.domain.audit.actor import Actor, ActorType
-from app.domain.people import parent_sessions
+from app.domain.people import parent_sessions, roles
 from app.domain.people.parent_sessions import SignedInParent
-from app.errors import Replayed, Unauthenticated
+from app.domain.people.roles import Permission
+from app.errors import Forbidden, Replayed, Unauthenticated
 from app.text import clean
 
 KeyRule = Literal["required", "honoured", "ignored"]
@@ -53,9 +55,17 @@ class Endpoint:
     status: int = 200
     key: KeyRule = "ignored"
     signed_in: bool = True
+    #: the permission of a call that is the staff's: by the portal's session instead of a parent's token
+    staff: Permission | None = None
     read: Read | None = None
     limit: Limit = "read"
     errors: tuple[str, ...] = ()
+    #: what a 202 carries: it was taken, and is not known yet
+    accepted: type[BaseModel] | None = None
+    #: whether what is there already may be given back with 200 instead
+    given_back: bool = False
+    #: media types of an answer that is no envelope
+    media: tuple[str, ...] = ()
     description: str = ""
 
 
@@ -72,8 +82,13 @@ class Call:
     query: Any = None
     read: Any = None
     key: str | None = None
+    #: another status than the endpoint's own, where the handler says so
+    status: int | None = None
+    #: a sentence of its own for the person
+    message: str | None = None
     _raw: dict[str, Any] = field(default_factory=dict)
     _parent: SignedInParent | None = None
+    _staff: Actor | None = None
 
     @property
     def parent(self) -> SignedInParent:
@@ -84,7 +99,9 @@ class Call:
 
     @cached_property
     def actor(self) -> Actor:
-        """Who acts: the parent, or at sign-in somebody whom nobody knows yet."""
+        """Who acts: the parent, the staff member, or at sign-in somebody whom nobody knows yet."""
+        if self._staff is not None:
+            return self._staff
         parent = self._parent
         return Actor(
             type=ActorType.PARENT,
@@ -102,11 +119,15 @@ class Call:
         if self.key is None:
             return None
         return RequestKey(
-            scope=f"user:{self.parent.user_id}",
+            scope=f"staff:{self._staff.id}" if self._staff is not None else f"user:{self.parent.user_id}",
             key=self.key,
             fingerprint=RequestKey.digest(self.endpoint.method, request.full_path, self._raw),
-            present=lambda result: {"status": self.endpoint.status, "data": present(result).model_dump(mode="json")},
+            present=lambda result: self._kept(present(result)),
         )
+
+    def _kept(self, answer: BaseModel) -> dict[str, Any]:
+        kept = {"status": self.status or self.endpoint.status, "data": answer.model_dump(mode="json")}
+        return kept if self.message is None else kept | {"message": self.message}
 
 
 def endpoint(
@@ -122,18 +143,22 @@ def endpoint(
     status: int = 200,
     key: KeyRule = "ignored",
     signed_in: bool = True,
+    staff: Permission | None = None,
     read: Read | None = None,
     limit: Limit = "read",
     errors: tuple[str, ...] = (),
+    accepted: type[BaseModel] | None = None,
+    given_back: bool = False,
+    media: tuple[str, ...] = (),
 ):
     """Serve `method path` by the decorated handler.
 
-    `path` is Flask's, with `<id:…>` for ids. `errors` are the codes of its own, for the document; those of the
-    contract itself are added there. `read` finds the parent and what the handler answers (`call.read`) in one
-    statement: for calls so frequent that a second one would show.
+    `path` is Flask's, with `<id:…>` for ids and `<number:…>` for an order's public number. `errors` are the codes of
+    its own, for the document; those of the contract itself are added there. `read` finds the parent and what the
+    handler answers (`call.read`) in one statement: for calls so frequent that a second one would show.
     """
 
-    def register(handler: Callable[..., BaseModel]):
+    def register(handler: Callable[..., BaseModel | Response]):
         spec = Endpoint(
             name=handler.__name__,
             method=method,
@@ -147,14 +172,18 @@ def endpoint(
             status=status,
             key=key,
             signed_in=signed_in,
+            staff=staff,
             read=read,
             limit=limit,
             errors=errors,
+            accepted=accepted,
+            given_back=given_back,
+            media=media,
             description=" ".join((handler.__doc__ or "").split()),
         )
         ENDPOINTS.append(spec)
 
-        def view(**path_ids: int) -> Response:
+        def view(**path_ids: int | str) -> Response:
             return _serve(spec, handler, path_ids)
 
         bp.add_url_rule(path, endpoint=spec.name, view_func=view, methods=[method])
@@ -163,10 +192,12 @@ def endpoint(
     return register
 
 
-def _serve(spec: Endpoint, handler: Callable[..., BaseModel], path_ids: dict[str, int]) -> Response:
+def _serve(spec: Endpoint, handler: Callable[..., BaseModel | Response], path_ids: dict[str, Any]) -> Response:
     raw = _read_raw(spec)
     call = Call(spec)
-    if spec.signed_in:
+    if spec.staff:
+        call._staff = _staff(spec.staff)
+    elif spec.signed_in:
         call._parent, call.read = _signed_in(spec.read)
     _count(spec, call)
     if spec.body is not None:
@@ -179,8 +210,10 @@ def _serve(spec: Endpoint, handler: Callable[..., BaseModel], path_ids: dict[str
     try:
         result = handler(call, **path_ids)
     except Replayed as replay:
-        return envelope(replay.answer["status"], SUCCESS, replay.answer["data"])
-    return envelope(spec.status, SUCCESS, result.model_dump(mode="json"))
+        return envelope(replay.answer["status"], replay.answer.get("message", SUCCESS), replay.answer["data"])
+    if isinstance(result, Response):
+        return result
+    return envelope(call.status or spec.status, call.message or SUCCESS, result.model_dump(mode="json"))
 
 
 def _read_raw(spec: Endpoint) -> bytes:
@@ -195,6 +228,16 @@ def _read_raw(spec: Endpoint) -> bytes:
     if len(raw) > MAX_BODY:
         raise body_too_large()
     return raw
+
+
+def _staff(permission: Permission) -> Actor:
+    """Raises Forbidden for a parent and for a role without the permission, Unauthenticated for nobody."""
+    if "Authorization" in request.headers:
+        _signed_in(None)
+        raise Forbidden("这个操作由馆方在运营台上进行，如有需要请联系前台")
+    actor = staff_actor()
+    roles.require(actor, permission)
+    return actor
 
 
 def _signed_in(read: Read | None) -> tuple[SignedInParent, Any]:
@@ -220,6 +263,8 @@ def _count(spec: Endpoint, call: Call) -> None:
         limits.count_read(f"address:{address}", ADDRESS_LIMIT)
     elif spec.limit == "money":
         limits.count_money(call.parent.user_id)
+    elif call._staff is not None:
+        limits.count_read(f"staff:{call._staff.id}", ADDRESS_LIMIT)
     else:
         limits.count_read(f"user:{call.parent.user_id}", call.parent.reads_per_minute)
 

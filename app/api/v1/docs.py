@@ -59,9 +59,13 @@ def _page(spec: Endpoint) -> Page:
     path = openapi.path_of(spec)
     operation = document["paths"][path][spec.method.lower()]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    answer = operation["responses"][str(spec.status)]["content"]["application/json"]["schema"]
-    data = answer["properties"]["data"]
-    example = {"code": spec.status, "message": "操作成功", "data": _example(data), "request_id": "5f0c…"}
+    if spec.media:
+        data, response = {}, "、".join(spec.media)
+    else:
+        answer = operation["responses"][str(spec.status)]["content"]["application/json"]["schema"]
+        data = answer["properties"]["data"]
+        example = {"code": spec.status, "message": "操作成功", "data": _example(data), "request_id": "5f0c…"}
+        response = _pretty(example)
     return Page(
         spec=spec,
         path=path,
@@ -69,7 +73,7 @@ def _page(spec: Endpoint) -> Page:
         fields=_rows(body) if body else [],
         answer=_rows(data),
         request=_pretty(_example(body)) if body else "",
-        response=_pretty(example),
+        response=response,
         errors=[(CODES[code][0], code, CODES[code][1]) for code in openapi.codes_of(spec)],
     )
 

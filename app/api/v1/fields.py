@@ -153,6 +153,8 @@ def _existing_id(value: int) -> int:
 
 
 BodyId = Annotated[int, Strict(), AfterValidator(_existing_id)]
+#: an order's number; what is none is nobody's
+PublicNumber = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
 
 # ── in queries ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -25,8 +25,14 @@ TAGS = {
     "wallet": "钱包",
     "schedules": "课程",
     "bookings": "预约",
+    "payment": "体验课订单与支付",
+    "waitlist": "候补",
 }
-_PATH_ID = re.compile(r"<id:(\w+)>")
+_PATH_ID = re.compile(r"<(id|number):(\w+)>")
+_PATH_SCHEMAS = {
+    "id": {"type": "integer", "minimum": 1},
+    "number": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9A-Za-z_-]+$"},
+}
 _REF = "#/components/schemas/"
 
 bp = Blueprint("openapi", __name__)
@@ -62,7 +68,10 @@ def build() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas | {"Error": _error_schema()},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "staff": {"type": "apiKey", "in": "cookie", "name": "desk", "description": "运营台的登录"},
+            },
         },
     }
 
@@ -70,13 +79,13 @@ def build() -> dict[str, Any]:
 def path_of(spec: Endpoint) -> str:
     """The path as OpenAPI writes it."""
     group = next(group for group in _groups() if group.name == spec.tag)
-    return _PATH_ID.sub(r"{\1}", f"{PREFIX}{group.url_prefix or ''}{spec.path}")
+    return _PATH_ID.sub(r"{\2}", f"{PREFIX}{group.url_prefix or ''}{spec.path}")
 
 
 def codes_of(spec: Endpoint) -> list[str]:
     """Every error code that this call can answer with, by status."""
     codes = {"RATE_LIMITED", "INTERNAL_ERROR", "BUSY_TRY_AGAIN", "UNAVAILABLE", *spec.errors}
-    if spec.signed_in:
+    if spec.signed_in or spec.staff:
         codes.add("UNAUTHENTICATED")
     if spec.body is not None:
         codes |= {"BODY_TOO_LARGE", "VALIDATION_FAILED"}
@@ -104,6 +113,8 @@ def _schemas() -> tuple[dict[Any, dict], dict[str, Any]]:
             wanted.append((spec.body, "validation"))
         if spec.query is not None:
             wanted.append((spec.query, "validation"))
+        if spec.accepted is not None:
+            wanted.append((spec.accepted, "serialization"))
     refs, top = models_json_schema(wanted, ref_template=_REF + "{model}")
     return refs, {name: _tidy(schema) for name, schema in top["$defs"].items()}
 
@@ -125,7 +136,7 @@ def _operation(spec: Endpoint, refs: dict) -> dict[str, Any]:
         "description": spec.description,
         "parameters": _parameters(spec),
         "responses": _responses(spec, refs),
-        "security": [{"token": []}] if spec.signed_in else [],
+        "security": [{"staff": []}] if spec.staff else [{"token": []}] if spec.signed_in else [],
     }
     if spec.body is not None:
         operation["requestBody"] = {
@@ -137,8 +148,8 @@ def _operation(spec: Endpoint, refs: dict) -> dict[str, Any]:
 
 def _parameters(spec: Endpoint) -> list[dict[str, Any]]:
     found = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
-        for name in _PATH_ID.findall(spec.path)
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[kind]}
+        for kind, name in _PATH_ID.findall(spec.path)
     ]
     if spec.query is not None:
         for name, schema in spec.query.model_json_schema()["properties"].items():
@@ -169,19 +180,14 @@ def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(spec: Endpoint, refs: dict) -> dict[str, Any]:
-    envelope = {
-        "type": "object",
-        "required": ["code", "message", "data", "request_id"],
-        "properties": {
-            "code": {"const": spec.status},
-            "message": {"type": "string"},
-            "data": refs[(spec.data, "serialization")],
-            "request_id": {"type": "string"},
-        },
-    }
-    found = {
-        str(spec.status): {"description": "操作成功", "content": {"application/json": {"schema": envelope}}},
-    }
+    if spec.media:
+        found = {"200": {"description": "操作成功", "content": {kind: {} for kind in spec.media}}}
+    else:
+        found = {str(spec.status): _success(spec.status, "操作成功", refs[(spec.data, "serialization")])}
+    if spec.status == 201 and spec.given_back:
+        found["200"] = _success(200, "已有同样的，原样给回", refs[(spec.data, "serialization")])
+    if spec.accepted is not None:
+        found["202"] = _success(202, "已收到，结果还不知道", refs[(spec.accepted, "serialization")])
     by_status: dict[int, list[str]] = {}
     for code in codes_of(spec):
         by_status.setdefault(CODES[code][0], []).append(code)
@@ -200,6 +206,20 @@ def _responses(spec: Endpoint, refs: dict) -> dict[str, Any]:
             },
         }
     return found
+
+
+def _success(status: int, description: str, data: dict[str, Any]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["code", "message", "data", "request_id"],
+        "properties": {
+            "code": {"const": status},
+            "message": {"type": "string"},
+            "data": data,
+            "request_id": {"type": "string"},
+        },
+    }
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _error_schema() -> dict[str, Any]:

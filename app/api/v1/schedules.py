@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from flask import Blueprint
 
@@ -16,7 +17,9 @@ from app.domain.bookings.errors import ScheduleNotFound
 from app.domain.catalog import queries
 from app.domain.catalog.queries import Position, SessionCard
 from app.domain.people import queries as people
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
+
+Refusal = TypeVar("Refusal", bound=Conflict)
 
 bp = Blueprint("schedules", __name__, url_prefix="/schedules")
 _LIST = "s"
@@ -112,3 +115,11 @@ def present(cards: Sequence[SessionCard], *, family_id: int, profile_id: int | N
         )
         for card in cards
     ]  # fmt: skip
+
+
+def with_alternatives(refusal: Refusal, schedule_id: int, profile_id: int, family_id: int) -> Refusal:
+    """The refusal of a full class or queue, with what could be booked instead (96.35, Q24)."""
+    others = bookings.alternatives(schedule_id, profile_id=profile_id)
+    shown = present(others, family_id=family_id, profile_id=profile_id)
+    refusal.data = {**(refusal.data or {}), "alternatives": [one.model_dump(mode="json") for one in shown]}
+    return refusal

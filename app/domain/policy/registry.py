@@ -126,6 +126,10 @@ _ALL = (
     Policy("hold_ttl", "15m", "时长", "未支付订单为家长保留座位多久", duration, "支付"),
     Policy("callback_max_age", "5m", "时长", "微信支付回调的时间与服务器最多相差多少", duration, "支付"),
     Policy("shipping_info", "off", "开关", "体验课支付后向微信上报发货信息（虚拟商品）", switch, "支付"),
+    Policy("refund_approval_from", "0.00", "元", "退款超过多少须由另一人审批，0 表示每笔都要", amount, "支付",
+           guarded=True),
+    Policy("refund_registered_within", "90d", "时长", "下单前多久以内注册的家长，退款判断按新家长看", duration, "支付"),
+    Policy("refund_restores_trial", "on", "开关", "体验课费全额退回后，家长可再次预约体验课", switch, "支付"),
     # bookings
     Policy("booking_cancel_cutoff", "6h", "时长", "开课前多久以内不能再取消预约", duration, "预约"),
     Policy("late_refund_limit", "0.00", "元", "过了取消时限仍退款时，不超过多少可免第二人复核", amount,
@@ -171,6 +175,6 @@ GROUPS: dict[str, str] = {
     "限流": "每分钟的操作次数上限，超出后请稍后再试。",
     "支付": "体验课订单与微信支付；开通支付后按此执行。",
     "预约": "正式课的预约、取消与课前提醒。",
-    "候补": "满员后的候补与名额通知；开通候补后按此执行。",
+    "候补": "满员后的候补与名额通知：先问大家，再逐个顺位。",
     "补课": "请假、补课与课时补偿；开通补课后按此执行。",
 }

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.bookings.models import LIVE, Booking, LateRefund, LateRefundStatus
+from app.domain.cases import queries as cases
 from app.domain.desk.models import AdjustmentStatus, Receipt, WalletAdjustment
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
+from app.domain.orders import desk_refunds
 from app.domain.outbox import queries as outbox
 from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.outbox.queries import NoticeFilter
@@ -41,6 +43,9 @@ class Waiting:
     late_refunds: int
     #: families that owe for so long that somebody should speak with them (N7)
     arrears_tasks: int
+    #: what in money a person must settle (O19), and refunds that wait for a second person (O14)
+    cases: int
+    refunds: int
 
 
 _pending = sa.select(sa.func.count()).select_from(_adj).where(_adj.c.status == AdjustmentStatus.PENDING)
@@ -84,8 +89,9 @@ def waiting() -> Waiting:
     """Counts of what waits for a person."""
     changes = sa.select(sa.func.count()).select_from(ChangeRequest).where(ChangeRequest.status == "pending")
     return Waiting(
-        approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks()
-    )
+        approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks(),
+        cases.open_count(), desk_refunds.waiting(),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

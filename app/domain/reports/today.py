@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db import db
+from app.domain.catalog.held import HELD, KEPT
 from app.domain.catalog.models import Coach, Course, CourseSchedule, ScheduleStatus, Venue
 
 _s = CourseSchedule.__table__
@@ -53,7 +54,7 @@ def classes() -> Classes:
     query = (
         sa.select(
             _s.c.id, _s.c.starts_at, _s.c.ends_at, Course.name, Venue.name, Coach.name, _s.c.capacity,
-            (_s.c.booked + _s.c.held + _s.c.kept).label("taken"),
+            (_s.c.booked + HELD + KEPT).label("taken"),
         )
         .join(Course, Course.id == _s.c.course_id)
         .join(Venue, Venue.id == _s.c.venue_id)

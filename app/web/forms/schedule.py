@@ -9,6 +9,7 @@ from wtforms import (
     DateField,
     HiddenField,
     IntegerField,
+    RadioField,
     SelectField,
     StringField,
     TextAreaField,
@@ -18,6 +19,7 @@ from wtforms.validators import InputRequired, Optional
 
 from app import clock
 from app.errors import Invalid
+from app.web import labels
 from app.web.forms_token import TokenForm
 
 _NUMBER = "请填写整数"
@@ -70,12 +72,25 @@ class CopyWeekForm(TokenForm):
     to_monday = HiddenField()
 
 
+#: how a freed seat goes round (Q8), said so that a manager can choose
+_POLICY_MEANINGS = {
+    "open_then_sequential": "空出名额时同时通知所有候补家长，先确认的得到；没人确认，再从第一位起逐个保留。",
+    "sequential": "从第一位起逐个通知、逐个保留；截止前来不及轮完时，再一起通知还没轮到的家长。",
+    "auto_promote": "第一位已授权自动确认的家长直接得到名额并扣费；没有授权的家长，仍要自己确认。",
+}
+
+
 class TypeForm(TokenForm):
     name = StringField("名称")
     waitlist_capacity = IntegerField(
         "候补人数", validators=[InputRequired("请填写候补人数，0 为不设候补")], invalid_value_message=_NUMBER,
         description="每节课最多几人候补；课程和课次可单独设定。",
     )  # fmt: skip
+    waitlist_policy = RadioField(
+        "空出名额时", choices=labels.select_choices("waitlist_policy"), validate_choice=False,
+        default="open_then_sequential", description="对保存以后空出的名额生效；正在进行的一轮不变。",
+    )  # fmt: skip
+    meanings = _POLICY_MEANINGS
 
 
 class NewTypeForm(TypeForm):

@@ -9,7 +9,6 @@ from flask import Blueprint
 from app import clock
 from app.domain.catalog.models import ScheduleStatus
 from app.domain.catalog.queries import SessionCard
-from app.web import forms_token
 from app.web.filters import full_time
 
 bp = Blueprint("schedule", __name__)
@@ -26,12 +25,6 @@ def session_state(session: SessionCard) -> str:
     if session.starts_at <= clock.now():
         return "running"
     return "open" if session.available > 0 else "full"
-
-
-@bp.app_template_global()
-def new_form_token() -> str:
-    """A fresh request token for a form that is not a WTForms form (R5)."""
-    return forms_token.new_token()
 
 
 @bp.app_template_filter("studio_day")

@@ -138,7 +138,11 @@ def _put(kind: str, entry_id: int, act: str, sentence: str) -> Response:
 def _filled(line: Any) -> dict[str, Any]:
     """The form's fields of a row."""
     if not isinstance(line, lists.CourseLine):
-        return {name: getattr(line, name) for name in ("name", "waitlist_capacity") if hasattr(line, name)}
+        return {
+            name: getattr(line, name)
+            for name in ("name", "waitlist_capacity", "waitlist_policy")
+            if hasattr(line, name)
+        }
     return {
         "name": line.name, "version": line.version, "level_id": line.level_id or 0, "minutes": line.duration_minutes,
         "price": money.plain(line.price), "waitlist_capacity": line.waitlist_capacity,

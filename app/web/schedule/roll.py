@@ -14,6 +14,7 @@ from app.domain.bookings import roll as rolls
 from app.domain.bookings.rules import Event
 from app.domain.catalog import lists, queries
 from app.domain.catalog.queries import SessionCard
+from app.domain.offers import board, timeline
 from app.domain.people.roles import Permission
 from app.errors import Conflict, DomainError
 from app.web.errors import page_of_form, status_of
@@ -96,7 +97,8 @@ def session_context(schedule_id: int, error: DomainError | None = None) -> dict[
     ]  # fmt: skip
     return {
         "session": session, "own": lists.own_fields(schedule_id), "roll": rolls.of_session(session), "events": events,
-        "error": error,
+        "error": error, "queue": board.queue(schedule_id) if session.waitlist_count or session.kept else None,
+        "releases": timeline.of_session(schedule_id, limit=5),
     }  # fmt: skip
 
 

@@ -34,6 +34,14 @@ def card(dedupe: str = "1", group: str = "money", queue: str = "default") -> int
         return service.tell_staff(group, "staff.test", CARD, dedupe=dedupe, queue=queue)
 
 
+@pytest.fixture(autouse=True)
+def daytime(app):
+    """What is not urgent waits for the morning: these tests are about the day, whenever they run."""
+    noon = clock.day_bounds(clock.today())[0] + timedelta(hours=12)
+    with clock.travel(by=noon - clock.now()):
+        yield
+
+
 @pytest.fixture
 def someone(app):
     family, [user] = make_family(consents={"withdrawal_result": 2, "payment_result": 2, "balance_changed": 2})
