@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections import Counter
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, render_template, request
 
+from . import pay_callbacks
 from .feishu import GROUPS
+from .pay_state import refund_answer, trade
 from .state import SandboxState
 from .templates_catalog import ID_BY_TYPE, TYPE_BY_ID
 
 bp = Blueprint("control", __name__)
+#: of each list on the page, the newest
+ROWS = 15
+_NUMBER = re.compile(r"(/(?:out-trade-no|id|refunds)/)[^/]+")
 
 
 class BadOrder(ValueError):
@@ -59,12 +67,25 @@ def _overview() -> dict[str, Any]:
     with now.lock:
         return {
             "faults": {name: fault.as_dict() for name, fault in now.faults.all().items()},
-            "counts": dict(sorted(now.call_counts.items())),
-            "last": list(now.last_calls)[-15:][::-1],
+            "counts": _by_call(now.call_counts),
+            "last": list(now.last_calls)[-ROWS:][::-1],
             "messages": len(now.messages),
             "cards": len(now.cards),
             "groups": GROUPS,
+            "pay": {
+                "orders": list(now.pay.orders.values())[-ROWS:][::-1],
+                "refunds": list(now.pay.refunds.values())[-ROWS:][::-1],
+                "callbacks": now.pay.callbacks[-ROWS:][::-1],
+            },
         }
+
+
+def _by_call(counts: dict[str, int]) -> dict[str, int]:
+    """Payments carry their number in the path: one call of the page's list, whatever the number."""
+    found: Counter[str] = Counter()
+    for name, count in counts.items():
+        found[_NUMBER.sub(r"\1…", name)] += count
+    return dict(sorted(found.items()))
 
 
 @bp.get("/_control/faults")
@@ -143,6 +164,34 @@ def consent() -> Response:
 @bp.get("/_control/consent")
 def consents() -> Response:
     return jsonify(state().consents_of(request.args.get("openid", "")))
+
+
+@bp.get("/_control/pay")
+def payments() -> Response:
+    """Orders, refunds and callbacks of the payment stand-in."""
+    pay = state().pay
+    with pay.lock:
+        return jsonify(
+            orders=[trade(one) | {"time_expire": one.time_expire} for one in pay.orders.values()],
+            refunds=[refund_answer(one) for one in pay.refunds.values()],
+            callbacks=list(pay.callbacks),
+        )
+
+
+@bp.post("/_control/pay/scan")
+def scan() -> Response:
+    """Somebody scans a QR code and pays: `{"code_url": …, "openid": …}`."""
+    body = _order()
+    code_url = _text(body, "code_url")
+    pay = state().pay
+    with pay.lock:
+        order = next((one for one in pay.orders.values() if one.code_url == code_url), None)
+    if order is None:
+        raise BadOrder("二维码已失效")
+    refusal = pay.pay(order, _text(body, "openid"), time.time())
+    if not refusal:
+        pay_callbacks.tell_paid(state(), order)
+    return jsonify(paid=not refusal, reason=refusal)
 
 
 @bp.get("/_control/calls")

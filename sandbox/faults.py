@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 PREFIXES = {
     "wechat": ("/sns/", "/cgi-bin/", "/wxa/", "/wxaapi/"),
     "feishu": ("/open-apis/",),
+    "wxpay": ("/v3/",),
 }
 DOWN = ("", "error", "reset")
 BODY_KEPT = 4096
 BODY_MOST = 1 << 20
+_TYPES = {"float": (int, float), "str": str, "bool": bool, "int": (int,), "int | None": (int, type(None))}
 SECRET_NAMES = ("secret", "access_token")
 
 
@@ -43,15 +45,31 @@ class Fault:
     risk: bool = False  # WeChat: 40226 at sign-in, the user is blocked
     token_invalid: bool = False  # WeChat: 40001 whatever the token
     enforce_limits: bool = True  # Feishu: five in a second, a hundred in a minute; off for load tests
+    # WeChat Pay
+    wrong_signature: bool = False  # answers and callbacks are signed by somebody else
+    unsigned: bool = False  # answers carry no signature, as if a proxy gave them
+    drop_callbacks: bool = False  # none is sent
+    duplicate_callbacks: int = 0  # so many more of each, at once
+    stale_callbacks: bool = False  # signed an hour ago
+    probe_first: bool = False  # WeChat's own test of whether we look, before the true one
+    other_serial: bool = False  # signed under a key that nobody was told of
+    wrong_amount: bool = False  # one fen more than was asked
+    not_enough: bool = False  # the merchant's account is empty: no refunds
+    refund_result: str = "SUCCESS"  # or ABNORMAL, CLOSED
+    refund_delay: float = 1.0  # seconds until a refund ends
+    bill_creating: bool = False  # the day's bill is still being made
+    late_after: float = 0.0  # seconds until a late payment arrives; 0: just after the last moment to pay
 
     def __post_init__(self) -> None:
         for spec in fields(self):
             value = getattr(self, spec.name)
-            kinds = {"float": (int, float), "str": str, "bool": bool, "int | None": (int, type(None))}[spec.type]
+            kinds = _TYPES[spec.type]
             if not isinstance(value, kinds) or (spec.type != "bool" and isinstance(value, bool)):
                 raise ValueError(f"{spec.name} 的类型不对")
         if self.down not in DOWN:
             raise ValueError("down 只能是 error、reset 或空")
+        if self.refund_result not in ("SUCCESS", "ABNORMAL", "CLOSED"):
+            raise ValueError("refund_result 只能是 SUCCESS、ABNORMAL 或 CLOSED")
         if not 0 <= self.slow <= 120:
             raise ValueError("slow 是 0 到 120 秒")
         if self.times is not None and self.times < 1:
@@ -112,6 +130,7 @@ class FaultGate:
         system = system_of(path)
         if system is None:
             return self.app(environ, start_response)
+        run = self.state.run
         fault = environ["sandbox.fault"] = self.state.faults.take(system, path)
         call = {
             "method": environ["REQUEST_METHOD"],
@@ -123,15 +142,15 @@ class FaultGate:
         if fault.slow:
             time.sleep(fault.slow)
         if fault.down == "reset":
-            self.state.record_call(call)
+            self.state.record_call(call, run)
             _cut(environ)
         if fault.down:
-            self.state.record_call({**call, "status": 500})
+            self.state.record_call({**call, "status": 500}, run)
             start_response("500 Internal Server Error", [("Content-Type", "text/plain"), ("Content-Length", "0")])
             return [b""]
 
         def recording(status: str, headers: Any, *rest: Any) -> Any:
-            self.state.record_call({**call, "status": int(status[:3])})
+            self.state.record_call({**call, "status": int(status[:3])}, run)
             return start_response(status, headers, *rest)
 
         return self.app(environ, recording)

@@ -7,11 +7,19 @@ service messages) is here; what the mini program does by the app's API is in `st
 
 from __future__ import annotations
 
+import base64
 import re
+import threading
+import time
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, url_for
 
+from . import pay_callbacks
+from .pay_state import PayOrder
 from .state import SandboxState
 from .templates_catalog import TEMPLATES, TYPE_BY_ID
 
@@ -92,6 +100,60 @@ def consent(openid: str) -> Response:
     accepted = body.get("accept") is True
     left = state().grant(_known(openid), template, 1 if accepted else 0)
     return jsonify(template_id=template, result="accept" if accepted else "reject", remaining=left)
+
+
+@bp.post("/<openid>/pay")
+def pay(openid: str) -> Response:
+    """WeChat's pay sheet: what `wx.requestPayment` was given, and what the person does.
+
+    `action` is `pay`, or `pay_late`: the bank takes so long that the money arrives after the last moment to pay, or
+    after the seconds of the switch `late_after`. What WeChat itself would refuse comes back as `requestPayment:fail`
+    with its sentence.
+    """
+    _known(openid)
+    body, now = _order(), state()
+    order = _order_of(now, body)
+    if order is None:
+        return jsonify(errMsg="requestPayment:fail", reason="支付签名验证失败")
+    if order.openid != openid:
+        return jsonify(errMsg="requestPayment:fail", reason="下单账号与支付账号不一致")
+    if body.get("action") == "pay_late":
+        _pay_later(now, order, openid)
+        return jsonify(errMsg="requestPayment:fail", reason="支付处理中")
+    refusal = now.pay.pay(order, openid, time.time())
+    if refusal:
+        return jsonify(errMsg="requestPayment:fail", reason=refusal)
+    pay_callbacks.tell_paid(now, order)
+    return jsonify(errMsg="requestPayment:ok")
+
+
+def _order_of(now: SandboxState, body: dict[str, Any]) -> PayOrder | None:
+    """The order that the parameters are for, if the merchant signed exactly these."""
+    names = ("appId", "timeStamp", "nonceStr", "package", "paySign")
+    if body.get("signType") != "RSA" or not all(isinstance(body.get(name), str) for name in names):
+        return None
+    text = "".join(f"{body[name]}\n" for name in names[:4])
+    try:
+        signature = base64.b64decode(body["paySign"], validate=True)
+        now.pay.account.merchant_public.verify(signature, text.encode(), PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError, AttributeError):
+        return None
+    prepay_id = body["package"].removeprefix("prepay_id=")
+    with now.pay.lock:
+        return next((one for one in now.pay.orders.values() if one.prepay_id == prepay_id), None)
+
+
+def _pay_later(now: SandboxState, order: PayOrder, openid: str) -> None:
+    order.under_way = True
+
+    def arrive() -> None:
+        if not now.pay.pay(order, openid, time.time()):
+            pay_callbacks.tell_paid(now, order)
+
+    delay = now.faults.all()["wxpay"].late_after or max(0.0, order.time_expire - time.time()) + 2
+    timer = threading.Timer(delay, arrive)
+    timer.daemon = True
+    timer.start()
 
 
 @bp.get("/<openid>/messages")

@@ -17,6 +17,7 @@ from typing import Any
 
 from .faults import Faults
 from .parents import DEMO_PARENTS, OPENID, Parent
+from .pay_state import PayState
 from .templates_catalog import TYPE_BY_ID
 
 CODE_SECONDS = 300
@@ -43,6 +44,7 @@ class SandboxState:
         self.appid = "wxsandbox0000000001"
         self.secret = "sandbox-secret"  # noqa: S105 - the stand-in's, known to everyone
         self.faults = Faults(self.lock)
+        self.pay = PayState(self.lock)
         self.revision = 0
         self._shift = 0.0
         self._clear()
@@ -61,13 +63,14 @@ class SandboxState:
         self.call_counts: dict[str, int] = defaultdict(int)
         self.last_calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
         # A browser remembers which messages it has shown; after a reset the same number must not come again.
-        self._run, self._serial = secrets.token_hex(3), 0
+        self.run, self._serial = secrets.token_hex(3), 0
 
     def reset(self) -> None:
         """Forget everything, faults and the moved clock too. The revision goes on, so that pages notice."""
         with self.changing():
             self._shift = 0.0
             self._clear()
+            self.pay.clear()
             self.faults.clear()
 
     # -- time and change --------------------------------------------------------------------------------
@@ -90,7 +93,7 @@ class SandboxState:
     def next_id(self, prefix: str) -> str:
         with self.lock:
             self._serial += 1
-            return f"{prefix}{self._run}-{self._serial:06d}"
+            return f"{prefix}{self.run}-{self._serial:06d}"
 
     # -- people and codes -------------------------------------------------------------------------------
 
@@ -236,8 +239,11 @@ class SandboxState:
 
     # -- calls ------------------------------------------------------------------------------------------
 
-    def record_call(self, call: dict[str, Any]) -> None:
+    def record_call(self, call: dict[str, Any], run: str) -> None:
+        """Note a call that began in this `run`; one that a slow answer carried over a reset is forgotten with it."""
         with self.lock:
+            if run != self.run:
+                return
             self.call_counts[f"{call['method']} {call['path']}"] += 1
             self.last_calls.append({**call, "at": self.now()})
 

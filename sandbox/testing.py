@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from werkzeug.serving import make_server
 
-from . import create_sandbox
+from . import create_sandbox, pay_callbacks
 from .control import template_id
 from .faults import Fault
 from .state import SandboxState
@@ -66,15 +68,23 @@ class RunningSandbox:
     def cards(self, group: str | None = None) -> list[dict[str, Any]]:
         return self.state.cards_of(group)
 
+    def pay(self, out_trade_no: str, payer: str = "", *, tell: bool = True) -> str:
+        """The payer says yes to an order at WeChat; "" or why it is not taken. `tell` sends the callback."""
+        order = self.state.pay.order(out_trade_no)
+        refusal = self.state.pay.pay(order, payer or order.openid or "a-payer", time.time())
+        if not refusal and tell:
+            pay_callbacks.tell_paid(self.state, order)
+        return refusal
+
     def calls(self, path: str | None = None) -> list[dict[str, Any]]:
         return self.state.calls(path)
 
 
 @contextmanager
-def running_sandbox(app_url: str = "http://127.0.0.1:9") -> Iterator[RunningSandbox]:
+def running_sandbox(app_url: str = "http://127.0.0.1:9", pay_keys: Path | None = None) -> Iterator[RunningSandbox]:
     """Serve a fresh sandbox in a thread until the block ends. Port 9 discards: no app is there by default."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = create_sandbox(app_url)
+    app = create_sandbox(app_url, pay_keys=pay_keys)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -151,6 +151,24 @@ def phone_number() -> Response:
     return jsonify(errcode=0, errmsg="ok", phone_info=info)
 
 
+@bp.post("/wxa/sec/order/upload_shipping_info")
+def shipping_info() -> Response:
+    """订单发货管理 of a payment that was made, once."""
+    _check_token()
+    body = _json()
+    number = (body.get("order_key") or {}).get("transaction_id")
+    with state().lock:
+        order = next((one for one in state().pay.orders.values() if one.transaction_id == number), None)
+        if order is None or not number:
+            raise Refused(10060001, "支付单不存在")
+        if (body.get("payer") or {}).get("openid") != order.payer or not body.get("shipping_list"):
+            raise Refused(10060019, "参数错误")
+        if order.shipped:
+            raise Refused(10060003, "支付单已使用重新发货机会")
+        order.shipped = True
+    return jsonify(errcode=0, errmsg="ok")
+
+
 @bp.get("/wxaapi/newtmpl/gettemplate")
 def template_list() -> Response:
     _check_token()

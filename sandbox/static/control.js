@@ -1,5 +1,10 @@
 // The fault switches: each change is sent at once, and what others changed is shown every few seconds.
 
+const TROUBLES = [
+  "slow", "down", "rate_limited", "refuse", "busy", "risk", "token_invalid", "wrong_signature", "unsigned",
+  "drop_callbacks", "bill_creating",
+  "duplicate_callbacks", "stale_callbacks", "probe_first", "other_serial", "wrong_amount", "not_enough",
+];
 const status = document.querySelector("[data-status]");
 
 async function call(method, path, body) {
@@ -34,7 +39,7 @@ function show(faults) {
   }
   for (const pill of document.querySelectorAll("[data-pill]")) {
     const fault = faults[pill.dataset.pill];
-    const bad = fault.slow || fault.down || fault.rate_limited || fault.refuse || fault.busy || fault.risk || fault.token_invalid;
+    const bad = TROUBLES.some((name) => fault[name]) || fault.refund_result !== "SUCCESS";
     pill.textContent = bad ? "有故障" : "正常";
     pill.classList.toggle("bad", Boolean(bad));
   }

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import requests
 import sandbox_fake_classes
+import sandbox_fake_payments
+import sandbox_fake_waitlist
 from flask import Flask, g, jsonify, request
 from werkzeug.serving import make_server
 
@@ -168,6 +170,8 @@ def create_fake_app(sandbox_url: str) -> Flask:
         return answer(notice)
 
     sandbox_fake_classes.register(app, answer)
+    sandbox_fake_payments.register(app, answer)
+    sandbox_fake_waitlist.register(app, answer)
     return app
 
 

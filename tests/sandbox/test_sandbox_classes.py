@@ -131,18 +131,16 @@ def test_refusals_stay_in_the_sheet(fake, page):
     expect(sheet).to_contain_text("¥1,100.00")
     sheet.get_by_role("button", name="确认预约").click()
     expect(page.locator("[data-toast]")).to_have_text("预约成功，余额 ¥1,100.00")
-
-    open_class(page, "体操体验课")
-    expect(page.locator("[data-toast]")).to_have_text("体验课须用微信支付预约")
     assert [one["price"] for one in fake.bookings] == ["520.00"]
 
 
-def test_a_full_class_offers_others(fake, page):
-    sheet = open_class(page, "满员课")
-    expect(sheet).to_contain_text("现在已满")
+def test_a_class_that_filled_up_meanwhile_offers_others(fake, page):
+    sheet = open_class(page, TITLE)
+    fake.sessions[0]["available"] = 0
     sheet.get_by_role("button", name="确认预约").click()
     expect(sheet.get_by_role("heading", name="这节课已满")).to_be_visible()
-    expect(sheet.locator(".cell.class")).to_have_count(3)
+    expect(sheet.locator(".cell.class")).to_have_count(2)
+    expect(sheet.get_by_role("button", name="候补", exact=True)).to_be_visible()
     sheet.get_by_role("button", name=re.compile("后天的课")).click()
     expect(sheet.get_by_role("heading", name="确认预约")).to_be_visible()
     sheet.get_by_role("button", name="确认预约").click()

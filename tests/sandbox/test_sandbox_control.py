@@ -158,7 +158,8 @@ def test_the_control_page_escapes_what_it_lists(box):
     assert answer.status_code == 200
     assert "<script>alert(1)" not in answer.text
     assert "家长手机" in answer.text
-    for name in ("down", "slow", "refuse", "rate_limited", "enforce_limits"):
+    for name in ("down", "slow", "refuse", "rate_limited", "enforce_limits", "drop_callbacks",
+                 "duplicate_callbacks", "wrong_signature", "wrong_amount", "refund_result", "late_after"):  # fmt: skip
         assert f'data-switch="{name}"' in answer.text
 
 

@@ -3,6 +3,7 @@
 import { api, busy, h, sheet } from "./core.js";
 import { book } from "./book.js";
 import { days } from "./day.js";
+import { kept } from "./kept-orders.js";
 import { growing } from "./list.js";
 import { scheduleRow, typeName } from "./schedule.js";
 
@@ -86,7 +87,10 @@ export default {
     screen.replaceChildren(dayStrip(calendar, day), tools(calendar, students), list);
     const row = (schedule) => scheduleRow(schedule, {
       onclick: ({ currentTarget }) => {
-        if (schedule.my_state === "booked" && (chosen.profile_id || students.length < 2)) location.hash = "bookings";
+        const mine = chosen.profile_id || students.length < 2;
+        if (schedule.my_state === "booked" && mine) location.hash = "bookings";
+        else if (schedule.my_state === "offered" || (schedule.my_state === "waiting" && mine)) location.hash = "waits";
+        else if (schedule.my_state === "held" && kept.of(schedule)) location.hash = `order/${kept.of(schedule)}`;
         else busy(currentTarget, () => book(schedule, chosen.profile_id || null));
       },
     });

@@ -121,6 +121,16 @@ export async function api(method, path, body, key = method === "GET" ? null : cr
   return (await send())?.data;
 }
 
+/** One key for one order, so that pressing again after a lost answer acts once; another student is another order. */
+export function keys() {
+  const kept = new Map();
+  return (...order) => {
+    const name = order.join(":");
+    if (!kept.has(name)) kept.set(name, crypto.randomUUID());
+    return kept.get(name);
+  };
+}
+
 // -- messages to the person -----------------------------------------------------------------------------------
 
 let toastTimer;

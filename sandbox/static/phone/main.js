@@ -1,7 +1,8 @@
 // Starts the phone: signs in, shows the tabs, and brings up messages that arrive.
 //
 // A page is a file that exports { id, title, tab?, show(screen, rest) }. To add one, import it and put it into
-// PAGES; `tab` ({ label, icon }) gives it a place in the bar. `#id/rest` is its address.
+// PAGES; `tab` ({ label, icon }) gives it a place in the bar. `#id/rest` is its address, and so is the mini program's
+// own, as messages carry it (`#pages/waitlist/offer?waitlist_id=3`).
 
 import { $, api, busy, h, icon, parent, problem, session, toast, wechat } from "./core.js";
 import { booking, bookings } from "./bookings.js";
@@ -9,17 +10,21 @@ import classes from "./classes.js";
 import { inbox } from "./inbox.js";
 import me from "./me.js";
 import messages from "./messages.js";
+import { order, orders } from "./orders.js";
 import students from "./students.js";
+import { place } from "./pages.js";
+import { wait, waits } from "./waits.js";
 import wallet from "./wallet.js";
 
-const PAGES = [classes, bookings, booking, wallet, messages, me, students];
+const PAGES = [classes, bookings, booking, wallet, messages, me, students, orders, order, waits, wait];
 const screen = $("[data-screen]");
 const tabs = $("[data-tabs]");
 let drawing = 0;
 let bannerTimer;
 
 function current() {
-  const [id, ...rest] = location.hash.slice(1).split("/");
+  const address = location.hash.slice(1);
+  const [id, ...rest] = (place(address) ?? address).split("/");
   return { page: PAGES.find((p) => p.id === id) ?? PAGES[0], rest: rest.join("/") };
 }
 

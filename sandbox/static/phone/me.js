@@ -1,6 +1,7 @@
 // The parent: names, phone number, which messages WeChat may deliver, switches, sign-out.
 
 import { api, busy, h, parent, session, sheet, toast, wechat } from "./core.js";
+import { accept, grant } from "./consent.js";
 
 const STATUS = { trial: "体验会员", formal: "正式会员", left: "已离校" };
 const SWITCHES = {
@@ -34,25 +35,6 @@ async function rename(user) {
   if (saved) { toast("已保存"); redraw(); }
 }
 
-/** WeChat asks, and both sides count the answer: WeChat what it will deliver, the app what it may try. */
-async function grant(template) {
-  const answer = await sheet({
-    title: "百适体操馆 申请发送一次以下消息",
-    text: template.title,
-    action: "允许",
-    close: "拒绝",
-    save: async () => true,
-  });
-  await accept(template, answer === true);
-  toast(answer ? "已允许一次" : "已拒绝");
-  redraw();
-}
-
-async function accept(template, accepted) {
-  await wechat("POST", "/consent", { template_id: template.template_id, accept: accepted });
-  await api("POST", "/me/subscriptions", { template: template.template_id, accepted });
-}
-
 function subscriptions(templates, counted) {
   const all = h("button", {
     class: "small-button",
@@ -63,7 +45,7 @@ function subscriptions(templates, counted) {
     }),
   }, "全部允许一次");
   const row = (template) => {
-    const button = h("button", { class: "small-button", "aria-label": `允许${template.title}`, onclick: () => busy(button, () => grant(template)) }, "允许");
+    const button = h("button", { class: "small-button", "aria-label": `允许${template.title}`, onclick: () => busy(button, () => grant(template).then(redraw)) }, "允许");
     const there = counted.get(template.template_id);
     return h("li", {}, h("div", { class: "cell" },
       h("span", { class: "main" }, h("b", {}, template.title),
@@ -114,6 +96,8 @@ export default {
       h("ul", { class: "cells" },
         go("资料", [user.nickname, user.real_name && `（${user.real_name}）`].filter(Boolean).join("") || "未填写", () => rename(user)),
         go("学员", "", () => { location.hash = "students"; }),
+        go("我的候补", "", () => { location.hash = "waits"; }),
+        go("我的订单", "", () => { location.hash = "orders"; }),
         go("手机号", user.phone_masked ?? "去绑定", bindPhone),
         h("li", {}, h("div", { class: "cell" }, h("span", { class: "main" }, "会员"), h("span", { class: "side" }, STATUS[user.member_status] ?? user.member_status)))),
       ...subscriptions(templates.items, counted),

@@ -3,6 +3,7 @@
 import { api, busy, h, nothing, time } from "./core.js";
 import { inbox } from "./inbox.js";
 import { growing } from "./list.js";
+import { place } from "./pages.js";
 
 function service(message) {
   return [
@@ -11,7 +12,9 @@ function service(message) {
       h("div", { class: "from" }, h("span", { "aria-hidden": "true" }, "百"), "百适体操馆"),
       h("h3", {}, message.title),
       h("dl", {}, message.fields.flatMap((field) => [h("dt", {}, field.label), h("dd", {}, field.value)])),
-      h("footer", {}, message.page ? "进入小程序查看" : "无跳转页面", message.page ? h("span", { "aria-hidden": "true" }, "›") : null)),
+      place(message.page)
+        ? h("a", { class: "enter", href: `#${message.page}` }, "进入小程序查看", h("span", { "aria-hidden": "true" }, "›"))
+        : h("footer", {}, message.page ? "小程序还没有这个页面" : "无跳转页面")),
   ];
 }
 
@@ -20,10 +23,12 @@ function notice(item) {
     class: item.read_at ? "cell" : "cell unread",
     type: "button",
     onclick: () => busy(button, async () => {
-      if (item.read_at) return;
-      Object.assign(item, await api("POST", `/notifications/${item.id}/read`, {}));
-      button.classList.remove("unread");
-      await inbox.recount();
+      if (!item.read_at) {
+        Object.assign(item, await api("POST", `/notifications/${item.id}/read`, {}));
+        button.classList.remove("unread");
+        await inbox.recount();
+      }
+      if (place(item.page)) location.hash = item.page;
     }),
   },
     h("span", { class: "main" }, h("b", {}, item.title), h("span", { class: "sub" }, item.text), h("span", { class: "sub" }, time(item.created_at))));

@@ -11,7 +11,10 @@ export const typeName = (code) => TYPES[code] ?? code;
 
 function seats(schedule) {
   if (schedule.available > 0) return h("span", { class: schedule.available <= 2 ? "seats few" : "seats" }, `余 ${schedule.available} / ${schedule.capacity}`);
-  return h("span", { class: "seats none" }, `${schedule.capacity} 人已满`);
+  return [
+    h("span", { class: "seats none" }, `${schedule.capacity} 人已满`),
+    schedule.waitlist_capacity > 0 && h("span", { class: "seats" }, `候补: ${schedule.waitlist_count}/${schedule.waitlist_capacity}人`),
+  ];
 }
 
 function badge(schedule) {
