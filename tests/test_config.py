@@ -56,6 +56,9 @@ def test_a_good_production_starts():
         ({"DESK_WECHAT_SECRET": ""}, "DESK_WECHAT_APPID and DESK_WECHAT_SECRET"),
         ({"DESK_WECHAT_API_URL": "http://127.0.0.1:8900"}, "sandbox"),
         ({"DESK_FEISHU_MONEY_URL": "http://localhost:8900/hook"}, "sandbox"),
+        ({"DESK_WXPAY_API_URL": "http://127.0.0.1:8900"}, "sandbox"),
+        ({"DESK_WXPAY_APIV3_KEY": "short"}, "DESK_WXPAY_APIV3_KEY has 32 characters"),
+        ({"DESK_WXPAY_PRIVATE_KEY_FILE": "/nonexistent/key.pem"}, "DESK_WXPAY_PRIVATE_KEY_FILE"),
         ({"DESK_RATE_LIMITS": "off"}, "DESK_RATE_LIMITS=off"),
         ({"DESK_DEMO": "1"}, "DESK_DEMO=1"),
     ],
@@ -165,3 +168,44 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("DESK_ENV", "development")
     settings = config.load()
     assert (settings.workers, settings.log_level) == (5, "ERROR")
+
+
+# ── WeChat Pay ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_production_starts_without_a_payment_account_and_says_what_is_missing():
+    account = config.load(GOOD).wxpay
+    assert account.api_url == "https://api.mch.weixin.qq.com"
+    assert set(account.missing) == {
+        "DESK_WXPAY_MCHID", "DESK_WXPAY_CERT_SERIAL", "DESK_WXPAY_PRIVATE_KEY_FILE", "DESK_WXPAY_APIV3_KEY",
+        "DESK_WXPAY_PUBLIC_KEY_ID", "DESK_WXPAY_PUBLIC_KEY_FILE",
+    }  # fmt: skip
+
+
+def test_two_public_keys_are_good_at_once_and_nothing_secret_is_printed(tmp_path):
+    files = {name: tmp_path / name for name in ("own", "new", "old")}
+    for name, file in files.items():
+        file.write_text(f"pem of {name}")
+    account = config.load(
+        GOOD
+        | {
+            "DESK_WXPAY_MCHID": "1900000109", "DESK_WXPAY_CERT_SERIAL": "5157F0", "DESK_WXPAY_APIV3_KEY": "v" * 32,
+            "DESK_WXPAY_PRIVATE_KEY_FILE": str(files["own"]),
+            "DESK_WXPAY_PUBLIC_KEY_ID": "PUB_KEY_ID_2", "DESK_WXPAY_PUBLIC_KEY_FILE": str(files["new"]),
+            "DESK_WXPAY_PREVIOUS_PUBLIC_KEY_ID": "PUB_KEY_ID_1",
+            "DESK_WXPAY_PREVIOUS_PUBLIC_KEY_FILE": str(files["old"]),
+        }
+    ).wxpay  # fmt: skip
+    assert account.missing == ()
+    assert account.public_keys == (("PUB_KEY_ID_2", "pem of new"), ("PUB_KEY_ID_1", "pem of old"))
+    assert "pem of" not in repr(account)
+    assert "vvvv" not in repr(account)
+
+
+def test_development_makes_its_own_payment_account_once(tmp_path):
+    first = config.load({"DESK_INSTANCE_DIR": str(tmp_path)}).wxpay
+    assert first.missing == ()
+    assert first == config.load({"DESK_INSTANCE_DIR": str(tmp_path)}).wxpay
+    kept = list((tmp_path / "sandbox-pay").iterdir())
+    assert kept
+    assert {file.stat().st_mode & 0o777 for file in kept} == {0o600}

@@ -13,7 +13,8 @@ from app.db import db, transaction, transactional
 from app.domain.outbox.models import JobRun
 from app.errors import Conflict
 from tests.conftest import make_settings
-from tests.factories import make_family
+from tests.domain.waitlist.counted import entry, message, offer
+from tests.factories import make_family, make_session
 
 
 def scrape(client, **kwargs) -> str:
@@ -112,6 +113,18 @@ def test_arrears_and_reminders(client):
         assert value(text, f'desk_arrears_families{{stage="{stage}"}}') == families
         assert value(text, f'desk_arrears_yuan{{stage="{stage}"}}') == yuan
     assert "desk_class_reminders_waiting 0.0" in text
+
+
+def test_what_the_waitlist_promised(client):
+    session, hour = make_session(), timedelta(hours=1)
+    for late in (1, 11):
+        one = entry(session, joined=clock.now() - 2 * hour)
+        made = offer(session, one, at=clock.now() - hour, status="lapsed")
+        message(one, made, at=clock.now() - hour, sent_after=timedelta(seconds=late))
+    text = scrape(client)
+    assert value(text, 'desk_waitlist_promises{promise="notices"}') == 2
+    assert value(text, 'desk_waitlist_promises_broken{promise="notices"}') == 1
+    assert 'desk_waitlist_promises{promise="cutoffs"} 0.0' in text
 
 
 def test_with_the_database_away_it_still_answers(tmp_path):

@@ -5,6 +5,8 @@ Adding a route: one line `"METHOD /path": who`, with the path as the blueprint w
     "finance manager"     these roles; all others are refused with 403
     PUBLIC                anyone
     PARENT                a parent's token; everyone else, staff too, gets 401
+    SIGNED                a provider's signature; everyone else gets 401
+    STAFF_JSON "roles"    a call of the JSON contract by these roles' portal session; nobody gets 401, as JSON
 A new path parameter also needs an entry in `tests/architecture/seeded.py`, so that GET finds a row.
 
 GET routes that may write, with the reason, are in MAY_WRITE; there is no other exception.
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 PUBLIC = "public"
 PARENT = "parent"
+SIGNED = "signed"
+STAFF_JSON = "json"
 STAFF = "front_desk finance manager auditor admin"
 
 _DESK = "front_desk finance manager"
@@ -73,6 +77,7 @@ ROUTES: dict[str, str] = {
     "GET /families/<int:family_id>": _READ_FAMILIES,
     "GET /families/<int:family_id>/adjustments": _READ_FAMILIES,
     "GET /families/<int:family_id>/bookings": _READ_FAMILIES,
+    "GET /families/<int:family_id>/waitlist": _READ_FAMILIES,
     "GET /families/<int:family_id>/messages": _READ_FAMILIES,
     "GET /families/<int:family_id>/audit": "manager auditor",
     "GET /families/<int:family_id>/students/<int:profile_id>": _DESK,
@@ -117,6 +122,44 @@ ROUTES: dict[str, str] = {
     "POST /late-refunds/<int:request_id>/approve": "finance manager",
     "POST /late-refunds/<int:request_id>/reject": "finance manager",
     "POST /late-refunds/<int:request_id>/withdraw": "finance manager",
+    # trial orders, refunds, the exceptions board
+    "GET /orders": _READ_FAMILIES,
+    "POST /orders/ask": _DESK,
+    "GET /orders/<order_id>": _READ_FAMILIES,
+    "POST /orders/<order_id>/ask": _DESK,
+    "POST /orders/<order_id>/offline": _DESK,
+    "POST /orders/offline/<int:offline_id>/approve": "finance manager",
+    "POST /orders/offline/<int:offline_id>/reject": "finance manager",
+    "POST /orders/offline/<int:offline_id>/withdraw": _DESK,
+    "GET /orders/<order_id>/refund": "finance manager",
+    "POST /orders/<order_id>/refund": "finance manager",
+    "GET /bookings/<int:booking_id>/refund": "finance manager",
+    "POST /bookings/<int:booking_id>/refund": "finance manager",
+    "GET /orders/analytics": _READ_FAMILIES,
+    "GET /orders/analytics/<figure>": _READ_FAMILIES,
+    "POST /orders/analytics/export": "finance manager auditor",
+    # what the waitlist comes to
+    "GET /reports/waitlist": _READ_FAMILIES,
+    "GET /reports/waitlist/rows/<counted>": _READ_FAMILIES,
+    "GET /reports/waitlist/promises/<promise>": _READ_FAMILIES,
+    "GET /reports/waitlist/capacity": _READ_FAMILIES,
+    "GET /reports/waitlist/replay": _READ_FAMILIES,
+    "GET /reports/waitlist/spare": _READ_FAMILIES,
+    "POST /reports/waitlist/export": "finance manager auditor",
+    "GET /refunds": _READ_FAMILIES,
+    "GET /refunds/<refund_no>": _READ_FAMILIES,
+    "POST /refunds/<refund_no>/approve": "finance manager",
+    "POST /refunds/<refund_no>/reject": "finance manager",
+    "POST /refunds/<refund_no>/withdraw": "finance manager",
+    "POST /refunds/<refund_no>/ask": "finance manager",
+    "POST /refunds/<refund_no>/retry": "finance manager",
+    "POST /refunds/<refund_no>/pay-out": "finance manager",
+    "POST /refunds/<refund_no>/close": "finance manager",
+    "GET /exceptions": _READ_FAMILIES,
+    "GET /exceptions/<int:case_id>": _READ_FAMILIES,
+    "POST /exceptions/<int:case_id>/note": "finance manager",
+    "POST /exceptions/<int:case_id>/reseat": "finance manager",
+    "GET /families/<int:family_id>/orders": _READ_FAMILIES,
     "GET /arrears": _READ_FAMILIES,
     "POST /arrears/export": "finance manager auditor",
     # notification centre
@@ -169,6 +212,15 @@ ROUTES: dict[str, str] = {
     "POST /catalog/<kind>/<int:entry_id>": "manager",
     "POST /catalog/<kind>/<int:entry_id>/archive": "manager",
     "POST /catalog/<kind>/<int:entry_id>/restore": "manager",
+    # waitlist
+    "GET /waitlist": _READ_FAMILIES,
+    "GET /waitlist/entries/<int:entry_id>": _READ_FAMILIES,
+    "POST /waitlist/entries/<int:entry_id>/<act>": _DESK,
+    "GET /waitlist/sessions/<int:schedule_id>/add": _DESK,
+    "POST /waitlist/sessions/<int:schedule_id>/add": _DESK,
+    "POST /waitlist/sessions/<int:schedule_id>/capacity": "manager",
+    "GET /waitlist/releases": _READ_FAMILIES,
+    "GET /waitlist/releases/<int:release_id>": _READ_FAMILIES,
     # JSON for the mini program
     "GET /api/docs": PUBLIC,
     "GET /api/v1/openapi.json": PUBLIC,
@@ -195,6 +247,26 @@ ROUTES: dict[str, str] = {
     "GET /api/v1/bookings/<id:booking_id>": PARENT,
     "POST /api/v1/bookings/<id:booking_id>/cancel": PARENT,
     "POST /api/v1/bookings/<id:booking_id>/leave": PARENT,
+    "POST /api/v1/bookings/seat-reserve": PARENT,
+    "DELETE /api/v1/bookings/seat-release": PARENT,
+    "POST /api/v1/bookings/confirm": PARENT,
+    "POST /api/v1/payment/orders/create": PARENT,
+    # Reading an order may settle it (S2).
+    "GET /api/v1/payment/orders/<number:order_id>": PARENT,
+    "POST /api/v1/payment/orders/<number:order_id>/cancel": PARENT,
+    "POST /api/v1/payment/wxpay/create": PARENT,
+    # The QR makes its attempt (S2).
+    "GET /api/v1/payment/wxpay/qrcode/<number:order_id>": PARENT,
+    "POST /api/v1/payment/wxpay/callback": SIGNED,
+    "POST /api/v1/payment/wxpay/refund-callback": SIGNED,
+    "POST /api/v1/waitlist/join": PARENT,
+    "GET /api/v1/waitlist/my": PARENT,
+    "GET /api/v1/waitlist/position/<id:waitlist_id>": PARENT,
+    "PATCH /api/v1/waitlist/<id:waitlist_id>": PARENT,
+    "DELETE /api/v1/waitlist/<id:waitlist_id>": PARENT,
+    "PUT /api/v1/waitlist/<id:waitlist_id>/respond": PARENT,
+    "GET /api/v1/waitlist/<id:waitlist_id>/notifications": PARENT,
+    "POST /api/v1/waitlist/notify": f"{STAFF_JSON} {_DESK}",
     "GET /api/v1/wallet": PARENT,
     "GET /api/v1/wallet/balance": PARENT,
     "GET /api/v1/wallet/transactions": PARENT,

@@ -7,6 +7,7 @@ different things, `ELSEWHERE` says which routes take which.
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from io import BytesIO
 
 import sqlalchemy as sa
@@ -16,14 +17,20 @@ from app.db import db, transaction
 from app.domain.audit.models import AuditEntry
 from app.domain.bookings import late, place
 from app.domain.bookings.models import Booking
+from app.domain.cases import service as cases
 from app.domain.desk.models import Receipt
+from app.domain.offers import join
+from app.domain.orders import offline, refunds
 from app.domain.outbox.models import Notification
 from app.domain.people import role_changes
 from app.domain.people.models import StaffSession
 from app.domain.policy import changes
+from app.domain.waitlist.models import SeatRelease
 from app.flows import receipts
 from tests.domain.desk import desk
-from tests.factories import make_course, make_family, make_session
+from tests.domain.offers.steps import Full
+from tests.domain.orders.steps import order, pay, trial_session
+from tests.factories import make_course, make_family, make_session, parent_actor
 from tests.gateways.receipt_files import png
 from tests.portal import actor_of, make_staff
 
@@ -32,8 +39,10 @@ ELSEWHERE = {
     ("/settings/policies/requests/", "request_id"): "policy_request_id",
     ("/notices/report/", "kind"): "notice_kind",
     ("/late-refunds/", "request_id"): "late_refund_id",
+    ("/orders/", "order_id"): "paid_order_id",
     ("/catalog/", "kind"): "catalog_kind",
     ("/catalog/", "entry_id"): "course_id",
+    ("/waitlist/", "entry_id"): "wait_id",
 }
 
 
@@ -51,8 +60,14 @@ def ids() -> dict[str, object]:
         ).booking_id
         for days in (2, 3)
     )  # fmt: skip
+    trial, payer = trial_session(), make_family()
+    paid_order, unpaid_order = order(payer, trial), order(make_family(), trial)
+    pay(payer, paid_order)
+    waiting = Full(waiting=2)
+    waiting.free()
     return {
         "filename": "desk.svg",
+        "waitlist_id": _waiting(),
         "family_id": family.id,
         "user_id": family.user_id,
         "profile_id": family.profile_ids[0],
@@ -75,14 +90,54 @@ def ids() -> dict[str, object]:
         "event": "attend",
         "catalog_kind": "course",
         "course_id": course,
+        "order_id": order(make_family(), trial_session()),
+        "paid_order_id": paid_order,
+        "offline_id": _offline(unpaid_order, colleague),
+        "refund_no": _refund(paid_order, manager),
+        "case_id": _case(paid_order, payer.id, manager),
+        "figure": "started",
+        "counted": "filled",
+        "promise": "notices",
+        "wait_id": waiting.entries[0],
+        "release_id": db.session.scalar(sa.select(sa.func.max(SeatRelease.id))),
+        "act": "called",
         "late_refund_id": late.ask(booking_id=late_one, reason="生病", actor=actor_of(make_staff("finance"))),
     }
+
+
+def _refund(order_id: str, staff) -> str:
+    return refunds.ask(
+        order_id=order_id, amount=Decimal("50.00"), reason="少退一点", refund_to="original", actor=actor_of(staff)
+    )
+
+
+def _offline(order_id: str, staff) -> int:
+    """One that is over: whether a person may press a button is asked, not whether it is their own."""
+    entry = offline.ask(order_id=order_id, method="cash", note="到店付现", actor=actor_of(staff))
+    offline.withdraw(offline_id=entry, actor=actor_of(staff))
+    return entry
+
+
+def _case(order_id: str, family_id: int, staff) -> int:
+    with transaction():
+        return cases.open_case(
+            "mismatch", order_id, title="金额不符", facts={"应付": "200.00"}, actor=actor_of(staff), order_id=order_id,
+            family_id=family_id, amount=Decimal("200.00"),
+        )  # fmt: skip
 
 
 def values_of(rule: str, names: set[str], found: dict[str, object]) -> dict[str, object]:
     """What to put into this rule. Raises KeyError for a parameter without a row."""
     meant = {name: key for (start, name), key in ELSEWHERE.items() if rule.startswith(start)}
     return {name: found[meant.get(name, name)] for name in names}
+
+
+def _waiting() -> int:
+    """Somebody in the queue of a full class."""
+    family = make_family()
+    return join.join(
+        schedule_id=make_session(capacity=1, booked=1), profile_id=family.profile_ids[0], actor=parent_actor(family)
+    )
 
 
 def _session_of(staff_id: int) -> int:

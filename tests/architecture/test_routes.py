@@ -10,7 +10,7 @@ from flask import Flask
 from app.domain.people.roles import Role
 from app.web.permissions import OUTSIDE_BLUEPRINTS, OUTSIDE_ENDPOINTS, declared, public, requires
 from tests.architecture import seeded
-from tests.architecture.route_matrix import MAY_WRITE, PARENT, PUBLIC, ROUTES
+from tests.architecture.route_matrix import MAY_WRITE, PARENT, PUBLIC, ROUTES, SIGNED, STAFF_JSON
 from tests.portal import Browser
 
 _WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
@@ -90,12 +90,19 @@ def test_each_role_gets_what_the_matrix_says(app, paths, role):
         if role:
             browser.sign_in(str(role))
         found = verdict(ask(browser, method, path))
-        wanted = "open" if who == PUBLIC else "token" if who == PARENT else "sign-in" if role is None else (
-            "open" if role in who.split() else "refused"
-        )  # fmt: skip
-        if found != wanted:
+        if found != (wanted := _wanted(who, role)):
             wrong.append(f"{line}: {found} instead of {wanted}")
     assert wrong == []
+
+
+def _wanted(who: str, role: str | None) -> str:
+    if who == PUBLIC:
+        return "open"
+    if who in (PARENT, SIGNED):
+        return "token"
+    if role is None:
+        return "token" if STAFF_JSON in who.split() else "sign-in"
+    return "open" if role in who.split() else "refused"
 
 
 def verdict(response) -> str:

@@ -15,15 +15,19 @@ from app.cli.demo.names import STAFF, household
 from app.db import db
 from app.domain.audit.models import AuditEntry
 from app.domain.bookings.models import Booking
+from app.domain.cases.models import MoneyCase
 from app.domain.catalog.models import Course, CourseType
 from app.domain.catalog.models import CourseSchedule as Schedule
 from app.domain.credits.models import MakeupCredit
 from app.domain.desk.models import Receipt, WalletAdjustment
 from app.domain.ledger import verify
 from app.domain.ledger.models import Wallet, WalletTransaction
+from app.domain.offers import board
+from app.domain.orders.models import PaymentOrder
 from app.domain.outbox.models import Notification
 from app.domain.people.models import Family, Level, Profile, Staff, User
 from app.domain.search import queries as search
+from app.domain.waitlist.models import SeatRelease
 from sandbox.parents import DEMO_PARENTS
 from tests.conftest import make_settings
 
@@ -59,6 +63,7 @@ def test_the_demo_from_nothing_to_large(live_app):
         _check_desk()
         _check_classes()
         _check_bookings()
+        _check_waits()
         assert ledger_is_true()
         made = counts()
 
@@ -125,8 +130,14 @@ def _check_bookings() -> None:
     states = Counter(db.session.scalars(sa.select(Booking.status)))
     assert {"booked", "attended", "absent", "cancelled", "on_leave"} == set(states)
     assert states["attended"] > 200
-    assert {"wallet", "staff"} == set(db.session.scalars(sa.select(Booking.source)))
-    bookings = {row.id: row for row in db.session.scalars(sa.select(Booking))}
+    assert {"wallet", "staff", "wechat_pay"} == set(db.session.scalars(sa.select(Booking.source)))
+    orders = Counter(db.session.scalars(sa.select(PaymentOrder.status)))
+    assert {"pending", "paid", "failed", "cancelled", "expired"} == set(orders)
+    seated = sa.select(PaymentOrder.booking_id).where(PaymentOrder.booking_id.is_not(None))
+    trials = sa.select(Booking.id).where(Booking.kind == "trial")
+    assert set(db.session.scalars(seated)) == set(db.session.scalars(trials))
+    assert {"unseated", "trial_cancelled"} == set(db.session.scalars(sa.select(MoneyCase.kind)))
+    bookings = {row.id: row for row in db.session.scalars(sa.select(Booking).where(Booking.kind != "trial"))}
     rows = db.session.scalars(sa.select(WalletTransaction).where(WalletTransaction.reference_type == "booking")).all()
     debits = {row.id: row for row in rows if row.type == "deduction"}
     assert {booking.debit_id for booking in bookings.values()} == set(debits)
@@ -152,6 +163,20 @@ def _check_bookings() -> None:
     assert list(db.session.scalars(bypassed)) == [Decimal("-640.00")]
 
 
+def _check_waits() -> None:
+    """A seat is offered right now, one has gone its way, a queue is full, and the counters agree with the rows."""
+    every = board.queues()
+    assert len(every) == 5
+    assert sum(one.full for one in every) == 1
+    lines = [line for one in every for line in one.lines]
+    assert {"open", "exclusive"} == {line.offer.kind for line in lines if line.offer}
+    assert {True, False} == {line.reachable for line in lines}
+    assert any(line.staff_note for line in lines)
+    assert Counter(db.session.scalars(sa.select(SeatRelease.status))) == {"kept": 2, "filled": 1}
+    assert sum(one.session.kept for one in every) == 2
+    assert all(line.told is not None for line in lines if line.offer)
+
+
 @pytest.mark.parametrize("live_app", ["sqlite"], indirect=True)  # the calendar is the same on both
 def test_the_demo_is_whole_in_the_first_minutes_of_a_week(live_app):
     """Nothing of the week has happened yet, and its last session was put in a day and a half ago."""
@@ -161,6 +186,7 @@ def test_the_demo_is_whole_in_the_first_minutes_of_a_week(live_app):
         with live_app.app_context():
             _check_classes()
             _check_bookings()
+            _check_waits()
 
 
 def _check_bulk_people() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -172,3 +173,34 @@ def test_the_audit_command_names_what_is_broken(live_app):
         broken = runner.invoke(args=["audit", "verify"])
     assert broken.exit_code == 1
     assert "封条 1 不符" in broken.output
+
+
+@pytest.fixture
+def with_account(app, monkeypatch):
+    def use(**changed):
+        settings = app.extensions["desk.settings"]
+        account = dataclasses.replace(settings.wxpay, **changed)
+        monkeypatch.setitem(app.extensions, "desk.settings", dataclasses.replace(settings, wxpay=account))
+
+    return use
+
+
+def test_a_payment_account_that_is_complete(run):
+    assert "✓ 微信支付：商户 1900000001" in run().output
+
+
+def test_a_payment_account_that_is_not_there(run, with_account):
+    with_account(mchid="", apiv3_key="")
+    output = run().output
+    assert "! 微信支付：不能收款，缺少 DESK_WXPAY_MCHID、DESK_WXPAY_APIV3_KEY" in output
+    assert ".env.example" in output
+
+
+@pytest.mark.parametrize("pem", ["no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+def test_payment_keys_that_are_no_keys(run, with_account, pem):
+    with_account(private_key=pem, public_keys=(("PUB_KEY_ID_1", pem),))
+    done = run()
+    assert done.exit_code == 1
+    assert "DESK_WXPAY_PRIVATE_KEY_FILE：读不出 RSA 私钥" in done.output
+    assert "PUB_KEY_ID_1 的文件读不出 RSA 公钥" in done.output
+    assert "微信支付：商户" not in done.output

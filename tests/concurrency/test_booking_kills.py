@@ -3,7 +3,6 @@ the same request again completes it exactly once (B1, B9, R5, Z4)."""
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
@@ -13,9 +12,9 @@ from app.db import RequestKey, db, execute
 from app.domain.bookings import cancel, leave, place
 from app.domain.ledger import verify
 from app.errors import Replayed
-from tests.concurrency import failpoints
+from tests.concurrency import dying
 from tests.concurrency.booking_jobs import Job, make_jobs, traces
-from tests.concurrency.failpoints import Failpoint, Fuse
+from tests.concurrency.failpoints import Failpoint
 from tests.concurrency.processes import pool
 
 pytestmark = pytest.mark.concurrency
@@ -43,27 +42,7 @@ def do(job: Job) -> tuple[str, int]:
 
 
 def in_a_child(job: Job, point: Failpoint | None, torn: bool) -> tuple[int | None, list[str]]:
-    """Do the job in a forked process that dies at the point; the signal that ended it, and the statements that it
-    sent (only if it lived)."""
-    db.session.remove()
-    db.engine.dispose()
-    ear, mouth = os.pipe()
-    child = os.fork()
-    if child == 0:
-        fuse = Fuse(point)
-        with db.engine.connect():
-            pass  # what a new connection says is no statement of the transaction
-        failpoints.watch(lambda: fuse, db.engine)
-        if torn:
-            _tear()
-        do(job)
-        os.write(mouth, "\n".join(fuse.statements).encode())
-        os._exit(0)
-    os.close(mouth)
-    _, status = os.waitpid(child, 0)
-    with os.fdopen(ear) as said:
-        statements = said.read().splitlines()
-    return (os.WTERMSIG(status) if os.WIFSIGNALED(status) else None), statements
+    return dying.in_a_child(lambda: do(job), point, _tear if torn else None)
 
 
 def _tear() -> None:
@@ -82,13 +61,6 @@ def _tear() -> None:
 # ── in the test ──
 
 
-def _points(engine: str, statements: list[str]) -> list[Failpoint]:
-    assert statements[-1] == "COMMIT"
-    moments = ("before", "sent") if engine == "mysql" else ("before",)
-    found = [Failpoint(moment, number + 1) for number in range(len(statements)) for moment in moments]
-    return [*found, Failpoint("after", len(statements))]
-
-
 @pytest.mark.parametrize("action", ACTIONS)
 def test_killed_at_every_statement_it_is_all_or_none_and_the_retry_completes_it_once(live_app, action):
     with pool(live_app, 1) as members, live_app.app_context():
@@ -99,7 +71,7 @@ def test_killed_at_every_statement_it_is_all_or_none_and_the_retry_completes_it_
         whole = traces(first)
         assert signalled is None
         assert whole != none
-        points = _points(engine, statements)
+        points = dying.points_of(engine, statements)
         for job, point in zip(make_jobs(action, len(points)), points, strict=True):
             name = f"{point}: {statements[point.number - 1]}"
             assert members.apply(in_a_child, (job, point, False))[0] == signal.SIGKILL, name

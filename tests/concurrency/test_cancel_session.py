@@ -64,7 +64,7 @@ def what_is_there(schedule_id: int) -> dict[str, int]:
         "credits": "SELECT COUNT(*) FROM makeup_credits WHERE status = 'available'",
         "told": "SELECT COUNT(*) FROM notifications WHERE type = 'class_cancelled'",
         "families told": "SELECT COUNT(DISTINCT family_id) FROM notifications WHERE type = 'class_cancelled'",
-        "cards": "SELECT COUNT(*) FROM notifications WHERE type = 'staff.trial_cancelled'",
+        "cards": "SELECT COUNT(*) FROM notifications WHERE type = 'staff.money_case'",
         "live": f"SELECT COUNT(*) FROM bookings WHERE course_schedule_id = {schedule_id} AND status = 'booked'",
         "seats": f"SELECT booked FROM course_schedules WHERE id = {schedule_id}",
     }

@@ -31,6 +31,13 @@ def test_without_keys_some_are_done_twice(live_app, tmp_path):
     """The control: a fresh form for each try. If this finds no duplicates, the test above proves nothing."""
     if live_app.extensions["desk.settings"].database_url.startswith("sqlite"):
         pytest.skip("one control is enough, and SQLite's single writer makes it slow")
-    got = trial(live_app, tmp_path, clients=8, forms=10, control=True, interval=0.4)
-    assert got.duplicates > 0
+    prepared, sent, twice = killed_web.prepare(live_app, 8), 0, 0
+    for _ in range(6):
+        # Whether a worker dies between its COMMIT and its answer is chance: on a busy machine a trial may miss it.
+        got = trial(live_app, tmp_path, clients=8, forms=10, control=True, interval=0.4, prepared=prepared)
+        sent += got.forms
+        twice = got.movements - sent
+        if twice:
+            break
+    assert twice > 0
     assert got.sum_holds

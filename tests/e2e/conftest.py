@@ -19,9 +19,10 @@ def product(request, tmp_path_factory):
 
 
 def expected(complaint: str) -> bool:
-    """A refused form (422), a request that a newer one replaced, and what taking a picture adds to a page."""
+    """What was refused (409, 422), a request that a newer one replaced, and what taking a picture adds to a page."""
     taking = os.environ.get("DESK_TAKE_PICTURES") == "1" and "inline style" in complaint
-    return taking or "422" in complaint or complaint.startswith(("htmx:sendAbort", "htmx:afterRequest"))
+    refused = "422" in complaint or "409 (CONFLICT)" in complaint
+    return taking or refused or complaint.startswith(("htmx:sendAbort", "htmx:afterRequest"))
 
 
 @pytest.fixture

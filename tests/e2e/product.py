@@ -18,6 +18,7 @@ import requests
 
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests import databases
+from tests.conftest import pay_environ, pay_folder
 from tests.databases import FreshDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,12 +80,14 @@ def running_product(engine: str, folder: Path, *, redis_url: str | None = None) 
     database = FreshDatabase(engine, "product")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with running_sandbox(url) as sandbox:
+    with running_sandbox(url, pay_folder()) as sandbox:
         env = {
             **os.environ,
+            **pay_environ(),
             "DESK_ENV": "development", "DESK_DEMO": "1", "DESK_DATABASE_URL": database.url,
             "DESK_INSTANCE_DIR": str(folder), "DESK_REDIS_URL": redis_url or redis_of_this_run(),
-            "DESK_PUBLIC_URL": url, "DESK_WECHAT_API_URL": sandbox.url, "DESK_WORKERS": "1",
+            "DESK_PUBLIC_URL": url, "DESK_WECHAT_API_URL": sandbox.url,
+            "DESK_WXPAY_API_URL": sandbox.url, "DESK_WORKERS": "1",
             "DESK_RATE_LIMITS": "off",  # one address signs in all the journeys' people
             "DESK_SECRET_KEY": secrets.token_hex(32), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1",
             **{f"DESK_FEISHU_{g.upper()}_URL": sandbox.hook_url(g) for g in ("money", "waitlist", "system")},
@@ -92,6 +95,8 @@ def running_product(engine: str, folder: Path, *, redis_url: str | None = None) 
         product = Product(url, sandbox, env, database)
         try:
             product.flask("demo", "prepare")
+            # Journeys end on a phone, whatever the hour.
+            product.flask("policy", "set", "quiet_hours", "off")
             product.start("web", sys.executable, "-m", "gunicorn", "wsgi:app", "-k", "gthread", "-w", "1",
                           "--threads", "8", "-b", f"127.0.0.1:{port}")  # fmt: skip
             product.start("worker", sys.executable, "-m", "flask", "--app", "wsgi", "worker")

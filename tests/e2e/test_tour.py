@@ -44,10 +44,14 @@ def sign_in(page: Page, product, username: str) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def picture(page: Page, name: str) -> None:
+def picture(page: Page, name: str, whole: bool = False) -> None:
+    """A picture of what the window shows, or, `whole`, of a window as high as the page."""
     if os.environ.get("DESK_TAKE_PICTURES") == "1":
+        width = page.viewport_size["width"]
+        if whole:
+            page.set_viewport_size({"width": width, "height": page.evaluate("document.body.scrollHeight")})
         page.wait_for_timeout(700)
-        page.screenshot(path=str(PICTURES / f"{name}-{page.viewport_size['width']}.png"))
+        page.screenshot(path=str(PICTURES / f"{name}-{width}.png"))
 
 
 def open_family(page: Page, product, typed: str = "zxm") -> str:

@@ -94,6 +94,7 @@ def test_an_adjustment_made_without_redis_is_told_when_it_is_back(live_app, tmp_
             live_app.app_context(),
         ):
             desk.environ |= {"DESK_REDIS_URL": server.url, "DESK_RATE_LIMITS": "off", "DESK_ENV": "development"}
+            desk.policy("quiet_hours", "off")  # whenever the test runs
             [clerk, *_], [family] = killed_web.prepare(live_app, 1)
             openid = _consent(family)
             sandbox.consent(openid, "balance_changed", 10)

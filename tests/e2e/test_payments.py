@@ -1,0 +1,258 @@
+"""A trial class from the phone to the money back: booked and paid, declined, left and come back to, paid too late;
+refunded by two persons in the portal, and on the exceptions board where WeChat cannot refund.
+
+With DESK_TAKE_PICTURES=1 it also takes the pictures of the README.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Page, expect
+
+from app import clock
+from app.domain.orders.models import Refund
+from tests.e2e.product import wait_until
+from tests.e2e.test_phone import api
+from tests.e2e.test_tour import picture, sign_in
+
+pytestmark = pytest.mark.browser
+
+
+def token_of(phone: Page, openid: str) -> str:
+    return phone.evaluate("openid => JSON.parse(localStorage.getItem(`phone:${openid}`)).access_token", openid)
+
+
+def signed_in(product, new_page, openid: str) -> Page:
+    phone = new_page(390, 844)
+    phone.goto(f"{product.sandbox.url}/phone/{openid}")
+    phone.get_by_role("button", name="微信一键登录").click()
+    expect(phone.get_by_role("navigation", name="日期")).to_be_visible()
+    return phone
+
+
+def a_trial(product, token: str) -> tuple[dict, dict]:
+    """A trial class of the coming days and a student who has the time for it."""
+    until = clock.today() + timedelta(days=12)
+    sessions = api(product, f"/schedules?type=trial&available=true&limit=100&date_to={until}", token)["items"]
+    taken = api(product, "/bookings/my?status=booked&limit=100", token)["items"]
+    for student in api(product, "/profiles", token)["items"]:
+        busy = [one["schedule"] for one in taken if one["profile_id"] == student["id"]]
+        for session in sessions[1:]:
+            clash = any(one["starts_at"] < session["ends_at"] and one["ends_at"] > session["starts_at"] for one in busy)
+            if student["status"] == "active" and not clash:
+                return session, student
+    raise AssertionError("the demo has no trial class for this family")
+
+
+def row_of(phone: Page, session: dict):
+    phone.evaluate("day => { location.hash = `classes/${day}`; }", session["starts_at"][:10])
+    row = phone.locator(".cell.class", has_text=session["course_name"]).filter(has_text=session["starts_at"][11:16])
+    expect(row).to_be_visible()
+    return row
+
+
+def to_pay(product, phone: Page, openid: str) -> dict:
+    """Book a trial class as far as WeChat's sheet; the class."""
+    session, student = a_trial(product, token_of(phone, openid))
+    row_of(phone, session).click()
+    phone.get_by_label("学员").last.select_option(str(student["id"]))
+    phone.get_by_role("button", name="去支付").click()
+    expect(phone.get_by_role("button", name="立即支付")).to_be_visible()
+    return session
+
+
+def order_of(phone: Page, openid: str) -> str:
+    """The number of the phone's newest order."""
+    return phone.evaluate("openid => JSON.parse(localStorage.getItem(`orders:${openid}`))[0].id", openid)
+
+
+def seats(product, phone: Page, openid: str, session: dict) -> dict:
+    return api(product, f"/schedules/{session['id']}/availability", token_of(phone, openid))
+
+
+def pay(phone: Page) -> None:
+    phone.get_by_role("button", name="立即支付").click()
+    expect(phone.get_by_role("heading", name="预约成功")).to_be_visible(timeout=15000)
+
+
+def test_a_trial_is_booked_and_paid(product, new_page):
+    openid = "demo-parent-04"
+    phone = signed_in(product, new_page, openid)
+    phone.get_by_role("link", name="我的", exact=True).click()
+    phone.get_by_role("button", name="允许支付结果通知").click()
+    phone.get_by_role("button", name="允许", exact=True).last.click()
+    expect(phone.get_by_text("已允许一次")).to_be_visible()
+    session = to_pay(product, phone, openid)
+    expect(phone.locator("[data-toast]")).to_be_hidden()  # it would stand in the picture
+    picture(phone, "pay")
+    before = seats(product, phone, openid, session)
+    assert before["my_state"] == "held"
+    pay(phone)
+    expect(phone.locator(".sheet")).to_contain_text(session["venue"]["name"])
+    phone.get_by_role("button", name="查看预约").click()
+    expect(phone.locator(".paper")).to_contain_text("微信支付")
+    after = seats(product, phone, openid, session)
+    assert (after["held"], after["my_state"]) == (before["held"] - 1, "booked")
+    (message,) = wait_until(
+        lambda: [m for m in product.sandbox.messages(openid) if m["title"] == "支付结果通知"], seconds=15
+    )
+    assert "200.00" in str(message)
+    # One trial for each family.
+    other = next(
+        one
+        for one in api(product, "/schedules?type=trial&available=true", token_of(phone, openid))["items"]
+        if one["id"] != session["id"]
+    )
+    row_of(phone, other).click()
+    phone.get_by_role("button", name="去支付").click()
+    expect(phone.locator(".sheet")).to_contain_text("您已预约过体验课，无法重复预约")
+
+
+def test_declining_frees_the_seat_at_once(product, new_page):
+    openid = "demo-parent-05"
+    phone = signed_in(product, new_page, openid)
+    session = to_pay(product, phone, openid)
+    before = seats(product, phone, openid, session)
+    assert before["my_state"] == "held"
+    phone.get_by_role("button", name="取消").click()
+    expect(phone.locator("[data-toast]")).to_have_text("订单已取消，座位已释放")
+    after = seats(product, phone, openid, session)
+    assert (after["available"], after["my_state"]) == (before["available"] + 1, "none")
+    phone.evaluate("location.hash = 'orders'")
+    expect(phone.locator(".screen .badge")).to_have_text("已取消")
+
+
+def test_leaving_keeps_the_seat_for_coming_back(product, new_page):
+    openid = "demo-parent-06"
+    phone = signed_in(product, new_page, openid)
+    session = to_pay(product, phone, openid)
+    phone.get_by_role("button", name="离开").click()
+    expect(phone.locator(".countdown")).to_contain_text(re.compile(r"14:\d\d"))
+    row = row_of(phone, session)
+    expect(row).to_contain_text("待支付")
+    row.click()
+    phone.get_by_role("button", name="继续支付").click()
+    pay(phone)
+    assert seats(product, phone, openid, session)["my_state"] == "booked"
+
+
+def test_money_that_comes_too_late_still_gets_a_free_seat(product, new_page):
+    openid = "demo-parent-07"
+    phone = signed_in(product, new_page, openid)
+    product.flask("policy", "set", "hold_ttl", "2s")
+    try:
+        session = to_pay(product, phone, openid)
+        product.sandbox.set_fault("wxpay", late_after=5)
+        phone.get_by_role("button", name="过一会儿才到账").click()
+        expect(phone.locator(".paper")).to_contain_text("占座已结束")
+        assert seats(product, phone, openid, session)["my_state"] == "none"
+        expect(phone.locator(".paper .badge")).to_have_text("已支付", timeout=15000)
+    finally:
+        product.sandbox.clear_faults()
+        product.flask("policy", "set", "hold_ttl", "15m")
+    assert seats(product, phone, openid, session)["my_state"] == "booked"
+    page = new_page()
+    sign_in(page, product, "qiantai")
+    page.goto(f"{product.url}/orders/{order_of(phone, openid)}")
+    expect(page.locator("#order-detail")).to_contain_text("逾时到账")
+
+
+def test_a_refund_in_two_parts_by_two_persons(product, new_page):
+    openid = "demo-parent-08"
+    phone, order = paid(product, new_page, openid)
+    finance, manager = new_page(), new_page()
+    sign_in(finance, product, "caiwu")
+    sign_in(manager, product, "dianzhang")
+    finance.goto(f"{product.url}/orders/{order}")
+    expect(finance.locator("#order-detail")).to_contain_text("已支付")
+    picture(finance, "order", whole=True)
+
+    first = asked(product, finance, order, "80.00", "课时缩短，退一部分", frees_seat=False)
+    expect(finance.locator("#refund-detail")).to_contain_text("待审批")
+    expect(finance.get_by_role("button", name="批准")).to_have_count(0)
+    second = asked(product, finance, order, "120.00", "孩子受伤，不能来了")
+    for address, states in ((first, ["succeeded", "requested"]), (second, ["succeeded", "succeeded"])):
+        approved(product, manager, address)
+        product.flask("jobs", "run", "refunds_run")
+        wait_until(lambda wanted=states: refund_states(product, phone, openid, order) == wanted)
+        seat = api(product, f"/payment/orders/{order}", token_of(phone, openid))["seat_status"]
+        assert seat == ("confirmed" if address == first else "released")
+        a_minute_passes(product)
+    manager.goto(second)
+    expect(manager.locator("#refund-detail")).to_contain_text("退款成功")
+    picture(manager, "refund", whole=True)
+    phone.evaluate("number => { location.hash = `order/${number}`; }", order)
+    expect(phone.get_by_text("已退款", exact=True)).to_have_count(2)
+    at_wechat = product.sandbox.state.pay.orders[order]
+    assert (at_wechat.refunded, len(at_wechat.refunds)) == (20000, 2)
+    # All of it is back, so the family may try another class.
+    to_pay(product, phone, openid)
+
+
+def test_a_refund_that_wechat_cannot_do_is_on_the_board(product, new_page):
+    openid = "demo-parent-02"
+    phone, order = paid(product, new_page, openid)
+    finance, manager = new_page(), new_page()
+    sign_in(finance, product, "caiwu")
+    sign_in(manager, product, "dianzhang")
+    product.sandbox.set_fault("wxpay", refund_result="ABNORMAL")
+    try:
+        approved(product, manager, asked(product, finance, order, "200.00", "孩子生病"))
+        product.flask("jobs", "run", "refunds_run")
+        wait_until(lambda: refund_states(product, phone, openid, order) == ["failed"])
+    finally:
+        product.sandbox.clear_faults()
+    finance.goto(f"{product.url}/exceptions")
+    case = finance.locator("#cases tr", has_text="退款异常")
+    expect(case).to_contain_text("¥200.00")
+    picture(finance, "exceptions")
+    case.get_by_role("link").first.click()
+    expect(finance.locator("#panel")).to_contain_text("收款账户不可用")
+
+
+def paid(product, new_page, openid: str) -> tuple[Page, str]:
+    """A family's phone with a paid trial, and the order's number."""
+    phone = signed_in(product, new_page, openid)
+    to_pay(product, phone, openid)
+    pay(phone)
+    phone.get_by_role("button", name="完成").click()
+    return phone, order_of(phone, openid)
+
+
+def a_minute_passes(product) -> None:
+    """WeChat takes one refund of a payment in a minute, and the product keeps to it; this test has no minute."""
+    engine = sa.create_engine(product.database.url)
+    refunds = Refund.__table__
+    with engine.begin() as connection:
+        before = clock.now() - timedelta(minutes=2)
+        connection.execute(sa.update(refunds).where(refunds.c.next_try_at.is_not(None)).values(next_try_at=before))
+        connection.execute(sa.update(refunds).values(updated_at=before))
+    engine.dispose()
+
+
+def asked(product, page: Page, order: str, amount: str, reason: str, *, frees_seat: bool = True) -> str:
+    """Ask for a refund; the address of it."""
+    page.goto(f"{product.url}/orders/{order}/refund")
+    page.get_by_label("退款金额").fill(amount)
+    page.get_by_label("退款原因").fill(reason)
+    page.get_by_label("批准后释放座位").set_checked(frees_seat)
+    page.get_by_role("button", name="核对退款").click()
+    page.get_by_role("dialog").get_by_role("button", name=f"提交审批 ¥{amount}").click()
+    page.wait_for_url(re.compile(r"/refunds/\w+$"))
+    return page.url
+
+
+def approved(product, page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name=re.compile("^批准")).first.click()
+    page.locator("dialog[open]").get_by_role("button", name=re.compile("^批准|确认")).first.click()
+    expect(page.locator("#refund-detail")).not_to_contain_text("待审批")
+
+
+def refund_states(product, phone: Page, openid: str, order: str) -> list[str]:
+    refunds = api(product, f"/payment/orders/{order}", token_of(phone, openid))["refunds"]
+    return [one["status"] for one in refunds]
