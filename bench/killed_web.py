@@ -265,9 +265,12 @@ def measure(app, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def run(app, database, folder: Path, *, clients: int, forms: int, control: bool = False, interval: float = 0.3):
-    """The whole trial; returns an Outcome."""
-    names, families = prepare(app, clients)
+def run(
+    app, database, folder: Path, *, clients: int, forms: int, control: bool = False, interval: float = 0.3,
+    prepared: tuple[list[str], list[int]] | None = None,
+):  # fmt: skip
+    """The whole trial; returns an Outcome. `prepared` are staff and families of a trial before it."""
+    names, families = prepared or prepare(app, clients)
     outcome, lock, ready = Outcome(), threading.Lock(), threading.Barrier(clients + 1)
     with KilledWeb(database, folder, interval=interval) as web:
         threads = [
@@ -299,13 +302,17 @@ def main() -> None:
     parser.add_argument("--engine", choices=("mysql", "sqlite"), default="mysql")
     parser.add_argument("--control", action="store_true", help="a fresh form for each try, as if there were no keys")
     parser.add_argument("--bookings", action="store_true", help="parents who book, instead of staff who adjust")
+    parser.add_argument("--interval", type=float, default=0.3, help="seconds between two kills")
     args = parser.parse_args()
     database = FreshDatabase(args.engine, "killed")
     with tempfile.TemporaryDirectory() as folder:
         app = build_app(database, Path(folder))
         trial = importlib.import_module("bench.killed_bookings").run if args.bookings else run
         try:
-            got = trial(app, database, Path(folder), clients=args.clients, forms=args.forms, control=args.control)
+            got = trial(
+                app, database, Path(folder), clients=args.clients, forms=args.forms, control=args.control,
+                interval=args.interval,
+            )  # fmt: skip
         finally:
             with app.app_context():
                 db.engine.dispose()

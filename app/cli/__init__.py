@@ -17,6 +17,7 @@ MODULES = (
     "ledger",
     "openapi",
     "policy",
+    "reconcile",
     "staff",
     "worker",
     "worker",

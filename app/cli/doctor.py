@@ -10,6 +10,9 @@ from collections.abc import Iterator
 
 import click
 import sqlalchemy as sa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
@@ -79,7 +82,7 @@ def _print(finding: Finding) -> None:
 
 def known_settings() -> list[str]:
     """Every variable of `.env.example`, which lists all."""
-    return re.findall(r"^#?(DESK_[A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    return re.findall(r"^#?(DESK_[A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -100,11 +103,38 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "DESK_TRUSTED_PROXIES", WARNING, "为 0：在反向代理后面，所有人的地址都会是代理的地址", "设置为代理的层数"
         )
+    yield from _wxpay(settings.wxpay)
     if not (ROOT / "static" / "vendor" / "manifest.json").exists():
         yield Finding("前端文件", ERROR, "还没有生成", "运行 make assets")
     free = shutil.disk_usage(settings.instance_dir if settings.instance_dir.exists() else ROOT).free
     if free < _LEAST_FREE:
         yield Finding("磁盘", WARNING, f"只剩 {free // 1024 // 1024} MB", "清理或扩容")
+
+
+def _wxpay(account: config.WeChatPay) -> Iterator[Finding]:
+    if account.missing:
+        yield Finding("微信支付", WARNING, f"不能收款，缺少 {'、'.join(account.missing)}", "按 .env.example 填写后重启")
+        return
+    try:
+        private = load_pem_private_key(account.private_key.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        private = None
+    if not isinstance(private, RSAPrivateKey):
+        remedy = "换成商户平台下载的 apiclient_key.pem"
+        yield Finding("DESK_WXPAY_PRIVATE_KEY_FILE", ERROR, "读不出 RSA 私钥", remedy)
+    broken = [number for number, pem in account.public_keys if not _is_public(pem)]
+    for number in broken:
+        yield Finding("微信支付公钥", ERROR, f"{number} 的文件读不出 RSA 公钥", "换成商户平台下载的微信支付公钥文件")
+    if isinstance(private, RSAPrivateKey) and not broken:
+        numbers = "、".join(number for number, _ in account.public_keys)
+        yield Finding("微信支付", OK, f"商户 {account.mchid}，公钥 {numbers}")
+
+
+def _is_public(pem: str) -> bool:
+    try:
+        return isinstance(load_pem_public_key(pem.encode()), RSAPublicKey)
+    except (ValueError, UnsupportedAlgorithm):
+        return False
 
 
 def _shown(name: str, value: str) -> str:

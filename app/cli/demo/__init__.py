@@ -11,7 +11,7 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from app import config, money
-from app.cli.demo import classes, history, large, people, story, studio
+from app.cli.demo import classes, history, large, orders, people, story, studio, waits
 from app.cli.demo.names import PASSWORD, STAFF, household
 from app.cli.operator import says_refusals
 from app.db import db
@@ -75,15 +75,21 @@ def _seed_told() -> None:
 def _tell(families: dict[int, people.Made], levels: dict[str, int], actors: dict[str, Actor]) -> None:
     """Half a year in bulk, then the last weeks as they happened, by the services."""
     lessons = studio.make(actors["dianzhang"], levels)
+    left_out = story.without_classes(families)
     owing = {number for number in families if story.balance(number) < 0}
-    booked = classes.plan(families, lessons, left_out=story.without_classes(families), owing=owing)
+    booked = classes.plan(families, lessons, left_out=left_out, owing=owing)
     paid = classes.net(booked)
     history.write(
         families,
         {number: story.balance(number) + paid.get(number, money.ZERO) for number in families},
         before=min(one.at for one in booked),
     )
-    happenings = [*story.happenings(families, actors), *classes.happenings(booked, actors)]
+    happenings = [
+        *story.happenings(families, actors),
+        *classes.happenings(booked, actors),
+        *orders.happenings(families, lessons, left_out, actors),
+        *waits.happenings(families, lessons, left_out, actors),
+    ]
     for _, act in sorted(happenings, key=lambda happening: happening[0]):
         act()
 

@@ -117,6 +117,9 @@ def _make_family(*, home: Household, levels: dict[str, int]) -> Made:
         # The sandbox begins without any consent of those whose phone it plays; they tap for themselves.
         for type in ("balance_changed", "low_balance", "arrears"):
             consents.change(user.id, type, 3)
+        if home.number % 4:
+            # The others' phones must be called when a seat comes free.
+            consents.change(user.id, "waitlist_offer", 2)
     wallet_id = db.session.execute(
         sa.text("SELECT id FROM wallets WHERE family_id = :family"), {"family": family.id}
     ).scalar_one()
