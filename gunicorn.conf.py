@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 workers = int(os.environ.get("DESK_WEB_PROCESSES") or min(3, (os.cpu_count() or 2) + 1))
-threads = int(os.environ.get("DESK_WEB_THREADS") or 4)
+threads = int(os.environ.get("DESK_WEB_THREADS") or 12)
 worker_class = "gthread"
 #: seconds; a silent worker is replaced. Uploads of receipts are the longest that a request takes.
 timeout = 60

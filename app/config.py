@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from flask import current_app
 
+from app import pay_keys
+
 ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_URL = "http://127.0.0.1:8900"
 
@@ -38,6 +40,30 @@ class FeishuBot:
 
 
 @dataclass(frozen=True)
+class WeChatPay:
+    """A WeChat Pay v3 account in public-key mode. Without credentials the app runs and says what is missing (O13)."""
+
+    mchid: str
+    cert_serial: str
+    api_url: str
+    #: PEM text of the merchant's private key, and the 32 characters that callbacks are encrypted with
+    private_key: str = field(repr=False)
+    apiv3_key: str = field(repr=False)
+    #: (key id, PEM text) of WeChat's public keys, newest first: two are good while they are changed over (S7)
+    public_keys: tuple[tuple[str, str], ...] = field(repr=False)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the settings that are not there."""
+        there = {
+            "DESK_WXPAY_MCHID": self.mchid, "DESK_WXPAY_CERT_SERIAL": self.cert_serial,
+            "DESK_WXPAY_PRIVATE_KEY_FILE": self.private_key, "DESK_WXPAY_APIV3_KEY": self.apiv3_key,
+            "DESK_WXPAY_PUBLIC_KEY_ID": self.public_keys, "DESK_WXPAY_PUBLIC_KEY_FILE": self.public_keys,
+        }  # fmt: skip
+        return tuple(name for name, value in there.items() if not value)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, typed. Durations in seconds, sizes in bytes."""
 
@@ -56,6 +82,7 @@ class Settings:
     wechat_appid: str
     wechat_secret: str
     wechat_api_url: str
+    wxpay: WeChatPay
     feishu: Mapping[str, FeishuBot]
     templates: Mapping[str, str]  # message type → WeChat template id
     database_pool_size: int
@@ -76,7 +103,8 @@ class Settings:
 
     @property
     def uses_sandbox(self) -> bool:
-        return any(is_local(u) for u in (self.wechat_api_url, *(b.url for b in self.feishu.values())))
+        outside = (self.wechat_api_url, self.wxpay.api_url, *(bot.url for bot in self.feishu.values()))
+        return any(is_local(url) for url in outside)
 
 
 def current() -> Settings:
@@ -110,6 +138,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides) -> Settings:
         wechat_appid=env.get("DESK_WECHAT_APPID", "" if production else "wxsandbox0000000001"),
         wechat_secret=env.get("DESK_WECHAT_SECRET", "" if production else "sandbox-secret"),
         wechat_api_url=_wechat_url(env, production),
+        wxpay=_wxpay(env, instance, production),
         feishu={g: _feishu_bot(env, g, production) for g in FEISHU_GROUPS},
         templates={t: env.get(f"DESK_TEMPLATE_{t.upper()}") or f"sandbox-tmpl-{t}" for t in MESSAGE_TYPES},
         database_pool_size=_int(env, "DESK_DATABASE_POOL_SIZE", 10, 1, 200),
@@ -243,6 +272,40 @@ def _wechat_url(env: Mapping[str, str], production: bool) -> str:
     return (env.get("DESK_WECHAT_API_URL") or default).rstrip("/")
 
 
+def _wxpay(env: Mapping[str, str], instance: Path, production: bool) -> WeChatPay:
+    keys = None
+    if not production and not env.get("DESK_WXPAY_MCHID"):
+        keys = pay_keys.ensure(instance / "sandbox-pay")
+    default = "https://api.mch.weixin.qq.com" if production else SANDBOX_URL
+    apiv3_key = env.get("DESK_WXPAY_APIV3_KEY") or (keys.apiv3_key.read_text() if keys else "")
+    if apiv3_key and len(apiv3_key.encode()) != 32:
+        raise ConfigError("DESK_WXPAY_APIV3_KEY has 32 characters: it is set in the merchant platform, API security")
+    files = (
+        ("DESK_WXPAY_PUBLIC_KEY_ID", "DESK_WXPAY_PUBLIC_KEY_FILE"),
+        ("DESK_WXPAY_PREVIOUS_PUBLIC_KEY_ID", "DESK_WXPAY_PREVIOUS_PUBLIC_KEY_FILE"),
+    )
+    public_keys = tuple((env[number], _file(env, file)) for number, file in files if env.get(number) and env.get(file))
+    if keys and not public_keys:
+        public_keys = ((pay_keys.PUBLIC_KEY_ID, keys.platform_public.read_text()),)
+    return WeChatPay(
+        mchid=env.get("DESK_WXPAY_MCHID") or (pay_keys.MCHID if keys else ""),
+        cert_serial=env.get("DESK_WXPAY_CERT_SERIAL") or (pay_keys.CERT_SERIAL if keys else ""),
+        api_url=(env.get("DESK_WXPAY_API_URL") or default).rstrip("/"),
+        private_key=_file(env, "DESK_WXPAY_PRIVATE_KEY_FILE") or (keys.merchant_key.read_text() if keys else ""),
+        apiv3_key=apiv3_key, public_keys=public_keys,
+    )  # fmt: skip
+
+
+def _file(env: Mapping[str, str], name: str) -> str:
+    path = env.get(name, "")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}={path!r} cannot be read: {type(error).__name__}") from None
+
+
 def _feishu_bot(env: Mapping[str, str], group: str, production: bool) -> FeishuBot:
     name = f"DESK_FEISHU_{group.upper()}"
     default = "" if production else f"{SANDBOX_URL}/open-apis/bot/v2/hook/{group}"
@@ -256,7 +319,7 @@ def _refuse_unsafe(settings: Settings) -> None:
     """Production does not start with what only development may have."""
     problems = []
     if settings.uses_sandbox:
-        problems.append("a WeChat or Feishu address points at this machine's sandbox")
+        problems.append("a WeChat, WeChat Pay or Feishu address points at this machine's sandbox")
     if not settings.wechat_appid or not settings.wechat_secret:
         problems.append("DESK_WECHAT_APPID and DESK_WECHAT_SECRET are needed")
     if not settings.public_url.startswith("https://"):

@@ -200,7 +200,10 @@ class _Open:
     connection: Connection
     session: Session
     wake: set[tuple[str, int]] = field(default_factory=set)
+    queues: set[int] = field(default_factory=set)
     locked_rank: int = -1
+    #: (table, id) of rows that are ours: writing them again waits for nobody
+    locked: set[tuple[str, int]] = field(default_factory=set)
     memo: dict[str, Any] = field(default_factory=dict)
 
 
@@ -209,7 +212,7 @@ class CommitUnknown(Exception):
 
 
 _current: ContextVar[_Open | None] = ContextVar("open_transaction", default=None)
-_doorbell: Callable[[set[tuple[str, int]]], None] | None = None
+_doorbell: Callable[[set[tuple[str, int]], set[int]], None] | None = None
 
 #: told each outcome (committed, refused, retried, exhausted, unknown) with the use case's name; app.metrics counts
 metrics_hook: Callable[[str, str], None] = lambda outcome, use_case: None  # noqa: E731
@@ -220,8 +223,9 @@ def count_outcome(outcome: str, use_case: str) -> None:
     metrics_hook(outcome, use_case)
 
 
-def install_doorbell(ring: Callable[[set[tuple[str, int]]], None] | None) -> None:
-    """`create_app` installs what is called after a commit with the (queue, id) pairs to wake workers for."""
+def install_doorbell(ring: Callable[[set[tuple[str, int]], set[int]], None] | None) -> None:
+    """`create_app` installs what is called after a commit: with the (queue, id) pairs of messages, and the sessions
+    whose waitlist moves on."""
     global _doorbell
     _doorbell = ring
 
@@ -260,6 +264,11 @@ def wake_after_commit(queue: str, row_id: int) -> None:
     require_transaction().wake.add((queue, row_id))
 
 
+def wake_queue_after_commit(schedule_id: int) -> None:
+    """Ring for this session's waitlist once the transaction has committed; losing it costs the job's second."""
+    require_transaction().queues.add(schedule_id)
+
+
 @contextmanager
 def transaction():
     """One whole transaction: commit on leaving, roll back on any exception. Refuses to run inside another."""
@@ -287,8 +296,8 @@ def transaction():
     finally:
         guards.leave_transaction(flag)
         _current.reset(token)
-    if state.wake and _doorbell is not None:
-        _doorbell(state.wake)
+    if (state.wake or state.queues) and _doorbell is not None:
+        _doorbell(state.wake, state.queues)
 
 
 def _quiet_rollback(session) -> None:
@@ -368,9 +377,14 @@ def _code(error: DBAPIError) -> int | None:
     return args[0] if args and isinstance(args[0], int) else None
 
 
-def note_lock(table: str) -> None:
-    """Say that rows of this table are locked next. Raises RuntimeError when that breaks LOCK_ORDER."""
+def note_lock(table: str, *ids: int) -> None:
+    """Say that rows of this table are locked next. Raises RuntimeError when that breaks LOCK_ORDER; with `ids` only
+    where one of them is not ours already."""
     state = require_transaction()
+    rows = {(table, one) for one in ids}
+    if rows and rows <= state.locked:
+        return
+    state.locked |= rows
     if table in LOCK_ORDER:
         rank = LOCK_ORDER.index(table)
         if rank < state.locked_rank:
@@ -384,10 +398,13 @@ def lock_rows(model: type, ids: Iterable[int]) -> list[Any]:
     Raises RuntimeError when an earlier lock of this transaction comes later in LOCK_ORDER: two use cases that
     lock in different orders deadlock under load, so the mistake is made loud at once.
     """
-    note_lock(model.__tablename__)
+    ids = sorted(set(ids))
+    if not ids:
+        return []
+    note_lock(model.__tablename__, *ids)
     query = (
         sa.select(model)
-        .where(model.id.in_(sorted(set(ids))))
+        .where(model.id.in_(ids))
         .order_by(model.id)
         .with_for_update()
         .execution_options(populate_existing=True)

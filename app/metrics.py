@@ -32,6 +32,8 @@ from app.domain.bookings import reminders
 from app.domain.ledger import arrears
 from app.domain.ledger.models import LedgerAnchor
 from app.domain.outbox.models import JobRun, Notification, Status
+from app.domain.reports import waitlist_checks
+from app.domain.reports.payments import Span
 
 bp = Blueprint("metrics", __name__)
 
@@ -118,7 +120,7 @@ class _Known(Collector):
         for check in health.checks():
             up.add_metric([check.name], {health.OK: 1.0, health.DEGRADED: 0.5}.get(check.status, 0.0))
         yield up
-        for read in (_clock, _outbox, _deliveries, _jobs, _anchors, _arrears, _reminders, _queues):
+        for read in (_clock, _outbox, _deliveries, _jobs, _anchors, _arrears, _reminders, _waitlist, _queues):
             try:
                 yield from read()
             except (SQLAlchemyError, RedisError, ConfigError, OSError) as error:
@@ -205,6 +207,20 @@ def _reminders() -> Iterable[Metric]:
     yield GaugeMetricFamily(
         "desk_class_reminders_waiting", "Bookings whose reminder is due and unwritten", value=reminders.waiting()
     )
+
+
+def _waitlist() -> Iterable[Metric]:
+    """Of yesterday and today, so that an alarm does not fall silent at midnight."""
+    today = clock.today()
+    span = Span(today - timedelta(days=1), today)
+    judged = GaugeMetricFamily("desk_waitlist_promises", "Offers and cutoffs of these two days", labels=["promise"])
+    broken = GaugeMetricFamily("desk_waitlist_promises_broken", "Those that came late", labels=["promise"])
+    for name, check in waitlist_checks.CHECKS.items():
+        found = check(span)
+        judged.add_metric([name], len(found.promises))
+        broken.add_metric([name], len(found.broken))
+    yield judged
+    yield broken
 
 
 def _queues() -> Iterable[Metric]:

@@ -1,4 +1,4 @@
-"""Keyset paging for staff lists: newest first, never slow at depth, a link to the page before and after."""
+"""Keyset paging for staff lists: never slow at depth, a link to the page before and after."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNT_CAP = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows newest first; `newer` and `older` are the ids to go on from, None at the ends."""
+    """Rows in the order asked for; `newer` and `older` are the ids to go on from, None at the ends."""
 
     items: Sequence[Any]
     newer: int | None
@@ -23,23 +23,29 @@ class Page:
 
 
 def keyset(
-    query: sa.Select, id_column, *, before: int | None = None, after: int | None = None, limit: int = 50
-) -> Page:
-    """One page of `query` ordered by `id_column` descending: rows below `before`, or the nearest above `after`.
+    query: sa.Select, id_column, *, before: int | None = None, after: int | None = None, limit: int = 50,
+    oldest_first: bool = False,
+) -> Page:  # fmt: skip
+    """One page of `query` by `id_column`, the newest first unless `oldest_first`: the nearest rows below `before`, or
+    above `after`, or those that the list begins with.
 
     The rows of the query must carry the id as `.id`.
     """
+    upwards = before is None and (after is not None or oldest_first)
     if after is not None:
-        rows = list(db.session.execute(query.where(id_column > after).order_by(id_column.asc()).limit(limit + 1)))
-        more = len(rows) > limit
-        items = list(reversed(rows[:limit]))
-        return Page(items, items[0].id if more and items else None, items[-1].id if items else None)
-    if before is not None:
+        query = query.where(id_column > after)
+    elif before is not None:
         query = query.where(id_column < before)
-    rows = list(db.session.execute(query.order_by(id_column.desc()).limit(limit + 1)))
-    items = rows[:limit]
-    older = items[-1].id if len(rows) > limit else None
-    return Page(items, items[0].id if before is not None and items else None, older)
+    order = id_column.asc() if upwards else id_column.desc()
+    rows = list(db.session.execute(query.order_by(order).limit(limit + 1)))
+    more, rows = len(rows) > limit, rows[:limit]
+    if not rows:
+        return Page([], None, None)
+    low, high = (rows[0].id, rows[-1].id) if upwards else (rows[-1].id, rows[0].id)
+    items = rows if upwards == oldest_first else rows[::-1]
+    if upwards:
+        return Page(items, high if more else None, low if after is not None else None)
+    return Page(items, high if before is not None else None, low if more else None)
 
 
 def capped_count(query: sa.Select, cap: int = COUNT_CAP) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -71,14 +72,14 @@ def last_seal():
 
 def of_target(target_type: str, target_id: object) -> list:
     """Everything that happened to one thing, oldest first."""
-    return list(
-        db.session.execute(
-            sa.select(_log)
-            .where(_log.c.target_type == target_type, _log.c.target_id == str(target_id))
-            .order_by(_log.c.id)
-            .limit(500)
-        )
-    )
+    return of_targets([(target_type, target_id)])
+
+
+def of_targets(targets: Sequence[tuple[str, object]], *, newest: int = 500) -> list:
+    """What happened to several things, oldest first; where there is more, the newest. Each is found by its index."""
+    these = [sa.and_(_log.c.target_type == kind, _log.c.target_id == str(number)) for kind, number in targets]
+    rows = db.session.execute(sa.select(_log).where(sa.or_(*these)).order_by(_log.c.id.desc()).limit(newest))
+    return rows.all()[::-1]
 
 
 def every(asked: AuditFilter, batch: int = 500):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -23,6 +22,7 @@ from app.domain.ledger.models import WalletTransaction
 from app.domain.people.models import Family, Staff
 from app.domain.policy import service as policy
 from app.paging import Page, keyset
+from app.ranks import nearest_rank
 
 _adj = WalletAdjustment.__table__
 _tx = WalletTransaction.__table__
@@ -294,7 +294,7 @@ def speed(days: int = SPEED_DAYS) -> Speed:
     baseline = policy.get("adjustment_baseline_seconds")
     if not seconds:
         return Speed(0, None, None, None, baseline, None)
-    median, p90 = _rank(seconds, 50), _rank(seconds, 90)
+    median, p90 = nearest_rank(seconds, 50), nearest_rank(seconds, 90)
     fast = sum(1 for value in seconds if value < FAST_SECONDS)
     return Speed(
         count=len(seconds),
@@ -304,8 +304,3 @@ def speed(days: int = SPEED_DAYS) -> Speed:
         baseline=baseline,
         saved=1 - Decimal(median) / baseline,
     )
-
-
-def _rank(ordered: Sequence[int], percent: int) -> int:
-    """The nearest rank: a value that somebody really took."""
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

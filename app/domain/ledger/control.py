@@ -48,6 +48,13 @@ _OPEN_THINGS = (
         "还有待复核的逾时退款",
     ),
     (
+        """SELECT 1 FROM refunds r LEFT JOIN bookings b ON b.id = r.booking_id
+           LEFT JOIN wallet_transactions t ON t.id = b.debit_id
+           WHERE r.refund_to = 'wallet' AND r.status = 'requested'
+             AND (r.family_id = :family OR t.wallet_id = :wallet)""",
+        "还有待审批的退款",
+    ),
+    (
         """SELECT 1 FROM bookings b JOIN course_schedules s ON s.id = b.course_schedule_id
            WHERE b.family_id = :family AND b.status = 'booked' AND s.ends_at > :now""",
         "还有未上的预约",

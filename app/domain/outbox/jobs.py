@@ -48,6 +48,8 @@ class Job:
         if hour == "*":
             return f"每小时第 {int(minute)} 分"
         when = "每天" if day == "*" and weekday == "*" else f"每周{'日一二三四五六'[int(weekday)]}"
+        if "-" in hour:
+            return f"{when} {hour.replace('-', '–')} 时第 {int(minute)} 分"
         return f"{when} {int(hour):02d}:{int(minute):02d}"
 
 

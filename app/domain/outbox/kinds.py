@@ -190,6 +190,13 @@ _ALL = (
         (*_COURSE_FIELDS, Field("thing4", "温馨提示", "本次候补未成功，可选其他课次")),
         "{student}对{course}（{starts_at}）的候补已结束，本次未成功，可选择其他课次。",
         audience=Audience.ACTOR, urgent=True, page_args=("waitlist_id",),
+        occasions=(
+            Occasion(
+                "others", "另有课次可约时", {},
+                "{student}对{course}（{starts_at}）的候补已结束，本次未成功。可改约：{alternatives}。",
+                (Fact("alternatives", "可改约的课次", "11月21日 10:00、11月22日 09:30"),),
+            ),
+        ),
     ),
     Kind(
         "makeup_credit", "待补课通知", "pages/makeup/index",

@@ -31,12 +31,20 @@ class Permission(StrEnum):
     SCHEDULE_VIEW = "schedule.view"
     SCHEDULE_EDIT = "schedule.edit"  # create, copy, move, cancel sessions; courses, coaches, venues
     BOOKING_MAKE = "booking.make"  # book, cancel, take leave for a parent; mark attendance
+    WAITLIST_MANAGE = "waitlist.manage"  # decide against a queue's order: offer, skip, move; tell again
     CAPACITY_OVERRIDE = "booking.override"  # one seat above the capacity
     LATE_REFUND = "booking.late_refund"  # money back after the cutoff: ask for it, approve another's
     ADJUSTMENT_VIEW = "adjustment.view"
     ADJUSTMENT_ASK = "adjustment.ask"
     ADJUSTMENT_DIRECT = "adjustment.direct"  # complete one's own below the limits
     ADJUSTMENT_APPROVE = "adjustment.approve"
+    ORDER_VIEW = "order.view"
+    ORDER_ASK = "order.ask"  # ask WeChat about an order; take its money over the counter, for another to confirm
+    ORDER_CONFIRM = "order.confirm"  # the second person of money over the counter
+    REFUND_ASK = "refund.ask"
+    REFUND_APPROVE = "refund.approve"
+    CASE_VIEW = "case.view"  # the exceptions board
+    CASE_SETTLE = "case.settle"
     RECEIPT_VIEW = "receipt.view"
     WALLET_CONTROL = "wallet.control"  # freeze, close, own overdraft limit, bypass
     NOTICE_VIEW = "notice.view"
@@ -56,10 +64,12 @@ class Permission(StrEnum):
 P = Permission
 _FRONT_DESK = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.FAMILY_EDIT, P.REVEAL, P.ADJUSTMENT_VIEW, P.ADJUSTMENT_ASK,
-    P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE,
+    P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE, P.ORDER_VIEW, P.ORDER_ASK, P.CASE_VIEW,
+    P.WAITLIST_MANAGE,
 }  # fmt: skip
 _FINANCE = _FRONT_DESK | {
     P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,
+    P.ORDER_CONFIRM, P.REFUND_ASK, P.REFUND_APPROVE, P.CASE_SETTLE,
 }  # fmt: skip
 _MANAGER = _FINANCE | {
     P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE,
@@ -67,7 +77,7 @@ _MANAGER = _FINANCE | {
 }  # fmt: skip
 _AUDITOR = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.SCHEDULE_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
-    P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW, P.EXPORT,
+    P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW, P.EXPORT, P.ORDER_VIEW, P.CASE_VIEW,
 }  # fmt: skip
 _ADMIN = {P.HOME, P.STAFF_VIEW, P.STAFF_EDIT, P.ROLE_APPROVE, P.SYSTEM_VIEW, P.SYSTEM_RUN, P.POLICY_VIEW}
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from app.db import db
 from app.domain.desk.models import PaymentMethod, WalletAdjustment
 from app.domain.ledger.models import Wallet, WalletTransaction
+from app.domain.orders import desk_queries as orders
 from app.domain.people.models import Family, Profile, User
 from app.domain.people.phones import tail_index, whole_index
 from app.domain.search.models import SearchTerm
@@ -37,22 +38,30 @@ class Hit:
     family_name: str = ""
     balance: Decimal = Decimal("0.00")
     phone_masked: str | None = None
+    #: the order that its number named, where one did
+    order_id: str | None = None
     parents: list[str] = field(default_factory=list)
     students: list[str] = field(default_factory=list)
 
 
 def find(query: str, *, limit: int = 10) -> list[Hit]:
     """Families by name, pinyin, initials, 张xm, phone or its last four digits, adjustment number, a transfer's own
-    number, or transaction number; exact and shorter matches first, at most `limit`."""
+    number, transaction number, an order's number, or WeChat's of its payment; exact and shorter matches first, at most
+    `limit`."""
     plain = normalized(query)[:TERM_LENGTH]
     if not plain:
         return []
     matched: dict[int, str] = {}
+    named = {row.family_id: row.order_id for row in orders.named(query)}
+    matched.update((family_id, f"订单 {order_id[:8]}") for family_id, order_id in list(named.items())[:limit])
     for family_id, what in _matches(plain, query, limit):
         if len(matched) == limit:
             break
         matched.setdefault(family_id, what)
-    return _described(matched)
+    hits = _described(matched)
+    for hit in hits:
+        hit.order_id = named.get(hit.family_id)
+    return hits
 
 
 def _matches(plain: str, typed: str, limit: int) -> Iterable[tuple[int, str]]:
