@@ -8,26 +8,29 @@
 -- Run it after `flask db upgrade`, each time: grants on single tables need the table to exist, and the application
 -- may write a new table only once it is named here. Running it again changes nothing.
 --
--- Rows of `wallet_transactions` and `audit_log` are written once. Triggers say so to everybody; these grants say so
--- to the application even where somebody has taken the triggers away.
+-- Rows of `wallet_transactions`, `audit_log` and `compensation_history` are written once. Triggers say so to
+-- everybody; these grants say so to the application even where somebody has taken the triggers away.
 
 CREATE USER IF NOT EXISTS 'app'@'HOST' IDENTIFIED BY 'APP_PASSWORD';
 CREATE USER IF NOT EXISTS 'migrate'@'HOST' IDENTIFIED BY 'MIGRATE_PASSWORD';
 CREATE USER IF NOT EXISTS 'report'@'HOST' IDENTIFIED BY 'REPORT_PASSWORD';
 CREATE USER IF NOT EXISTS 'backup'@'HOST' IDENTIFIED BY 'BACKUP_PASSWORD';
 
--- app: web, worker and scheduler. No DDL anywhere. It reads all tables, appends to the three logs, and writes the
+-- app: web, worker and scheduler. No DDL anywhere. It reads all tables, appends to the four logs, and writes the
 -- others. A grant on the whole schema would take the logs with it: privileges add up and cannot be subtracted.
 GRANT SELECT ON `DATABASE`.* TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`wallet_transactions` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`audit_log` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`audit_seals` TO 'app'@'HOST';
+GRANT INSERT ON `DATABASE`.`compensation_history` TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`arrears_steps`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`bookings`                 TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`callback_nonces`          TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`change_requests`          TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`channel_paces`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`coaches`                  TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`compensation_lots`        TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`compensation_usages`      TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`course_schedules`         TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`course_types`             TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`courses`                  TO 'app'@'HOST';
@@ -38,6 +41,7 @@ GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`ledger_anchor_leaves`     TO 'app'@'
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`ledger_anchors`           TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`levels`                   TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`makeup_credits`           TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`makeup_requests`          TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`message_consents`         TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`money_cases`              TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`notification_preferences` TO 'app'@'HOST';

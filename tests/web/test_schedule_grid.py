@@ -17,7 +17,7 @@ def session(number: int, day: int, begins: str, minutes: int = 60, venue: str = 
     return SessionCard(
         id=number, course_id=1, course_name="启蒙体操", course_type="regular", type_name="正式课", is_trial=False,
         level="L1", coach_id=1, coach_name="江晓燕", venue_id=1, venue_name=venue, starts_at=starts_at,
-        ends_at=starts_at + timedelta(minutes=minutes), duration_minutes=minutes, price=Decimal("200.00"),
+        ends_at=starts_at + timedelta(minutes=minutes), price=Decimal("200.00"),
         status="scheduled", capacity=6, booked=0, held=0, kept=0, waitlist_count=0,
         waitlist_capacity=8, version=1,
     )  # fmt: skip

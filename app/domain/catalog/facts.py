@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -36,12 +36,16 @@ class SessionFacts:
     course_name: str
     course_type_id: int
     level_id: int | None
-    minutes: int
     price: Decimal
     is_trial: bool
     venue_name: str
     course_rank: int | None
     lowest_rank: int | None
+
+    @property
+    def minutes(self) -> int:
+        """The session's own length; its course may be another one since."""
+        return (self.ends_at - self.starts_at) // timedelta(minutes=1)
 
     @property
     def full(self) -> bool:
@@ -54,7 +58,7 @@ _facts = Prepared(
         (_s.c.booked + HELD_AT + KEPT_AT).label("taken"), _s.c.override_seats,
         sa.func.coalesce(_s.c.waitlist_capacity, _c.c.waitlist_capacity, _t.c.waitlist_capacity).label("waits"),
         WAITING.label("waiting"), _t.c.waitlist_policy,
-        _c.c.name, _c.c.course_type_id, _c.c.level_id, _c.c.duration_minutes, _c.c.price, _t.c.is_trial,
+        _c.c.name, _c.c.course_type_id, _c.c.level_id, _c.c.price, _t.c.is_trial,
         _v.c.name.label("venue"),
         sa.select(_l.c.rank).where(_l.c.id == _c.c.level_id).scalar_subquery().label("course_rank"),
         sa.select(sa.func.min(_l.c.rank)).scalar_subquery().label("lowest_rank"),

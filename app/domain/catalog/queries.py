@@ -42,7 +42,6 @@ class SessionCard:
     venue_name: str
     starts_at: datetime
     ends_at: datetime
-    duration_minutes: int
     price: Decimal
     status: str
     capacity: int
@@ -55,6 +54,11 @@ class SessionCard:
     version: int
 
     @property
+    def duration_minutes(self) -> int:
+        """The session's own length; its course may be another one since."""
+        return (self.ends_at - self.starts_at) // timedelta(minutes=1)
+
+    @property
     def available(self) -> int:
         """Seats that anybody may take (96.21)."""
         return self.capacity - self.booked - self.held - self.kept
@@ -64,7 +68,7 @@ _COLUMNS = (
     _s.c.id, _c.c.id.label("course_id"), _c.c.name.label("course_name"), _t.c.code.label("course_type"),
     _t.c.name.label("type_name"), _t.c.is_trial, _l.c.name.label("level"), _h.c.id.label("coach_id"),
     _h.c.name.label("coach_name"), _v.c.id.label("venue_id"), _v.c.name.label("venue_name"), _s.c.starts_at,
-    _s.c.ends_at, _c.c.duration_minutes, _c.c.price, _s.c.status, _s.c.capacity, _s.c.booked, HELD.label("held"),
+    _s.c.ends_at, _c.c.price, _s.c.status, _s.c.capacity, _s.c.booked, HELD.label("held"),
     KEPT.label("kept"), WAITING.label("waitlist_count"),
     sa.func.coalesce(_s.c.waitlist_capacity, _c.c.waitlist_capacity, _t.c.waitlist_capacity).label(
         "waitlist_capacity"

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     SCHEDULE_EDIT = "schedule.edit"  # create, copy, move, cancel sessions; courses, coaches, venues
     BOOKING_MAKE = "booking.make"  # book, cancel, take leave for a parent; mark attendance
     WAITLIST_MANAGE = "waitlist.manage"  # decide against a queue's order: offer, skip, move; tell again
+    MAKEUP_MANAGE = "makeup.manage"  # book, invite, extend, void credits; give and take compensation minutes
+    MAKEUP_WAIVE = "makeup.waive"  # let a longer makeup through without the minutes (M5)
     CAPACITY_OVERRIDE = "booking.override"  # one seat above the capacity
     LATE_REFUND = "booking.late_refund"  # money back after the cutoff: ask for it, approve another's
     ADJUSTMENT_VIEW = "adjustment.view"
@@ -65,14 +67,14 @@ P = Permission
 _FRONT_DESK = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.FAMILY_EDIT, P.REVEAL, P.ADJUSTMENT_VIEW, P.ADJUSTMENT_ASK,
     P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE, P.ORDER_VIEW, P.ORDER_ASK, P.CASE_VIEW,
-    P.WAITLIST_MANAGE,
+    P.WAITLIST_MANAGE, P.MAKEUP_MANAGE,
 }  # fmt: skip
 _FINANCE = _FRONT_DESK | {
     P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,
     P.ORDER_CONFIRM, P.REFUND_ASK, P.REFUND_APPROVE, P.CASE_SETTLE,
 }  # fmt: skip
 _MANAGER = _FINANCE | {
-    P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE,
+    P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE, P.MAKEUP_WAIVE,
     P.WALLET_CONTROL, P.POLICY_EDIT, P.TEMPLATE_EDIT, P.AUDIT_VIEW, P.STAFF_VIEW, P.ROLE_APPROVE, P.SYSTEM_VIEW,
 }  # fmt: skip
 _AUDITOR = {

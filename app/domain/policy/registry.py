@@ -146,6 +146,9 @@ _ALL = (
     Policy("makeup_credit_ttl", "60d", "时长", "请假后待补课的有效期", duration, "补课"),
     Policy("compensation_unit", "15m", "时长", "课时补偿的计算单位", duration, "补课"),
     Policy("compensation_ttl", "14d", "时长", "课时补偿的有效期", duration, "补课"),
+    Policy("makeup_credit_reminder", "7d", "时长", "待补课到期前多久提醒家长", duration, "补课"),
+    Policy("compensation_reminder", "3d", "时长", "课时补偿到期前多久提醒家长", duration, "补课"),
+    Policy("makeup_request_reminder", "24h", "时长", "家长请前台安排补课，多久没有答复就提醒员工", duration, "补课"),
     Policy("compensation_return_min", "24h", "时长", "取消补课退回的补偿至少还能用多久", duration, "补课"),
     # messages
     Policy("quiet_hours", "21:30-08:00", "时段", "夜间不发送非紧急消息", hours_of_day, "消息"),
@@ -176,5 +179,5 @@ GROUPS: dict[str, str] = {
     "支付": "体验课订单与微信支付；开通支付后按此执行。",
     "预约": "正式课的预约、取消与课前提醒。",
     "候补": "满员后的候补与名额通知：先问大家，再逐个顺位。",
-    "补课": "请假、补课与课时补偿；开通补课后按此执行。",
+    "补课": "请假、补课与课时补偿。",
 }
