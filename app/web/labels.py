@@ -73,6 +73,7 @@ LABELS: dict[str, dict[str, Label]] = {
         "receipt_reused": Label("凭证曾经用过", "danger"),
         "receipt_looks_alike": Label("凭证与以前的相似", "danger"),
         "late_undo": Label("撤销已完成的调整", "waiting"),
+        "batch": Label("批量调整", "waiting"),
     },
     "adjustment_type": {
         "recharge": Label("充值"),
@@ -99,7 +100,9 @@ LABELS: dict[str, dict[str, Label]] = {
         "duplicate": Label("凭证重复", "danger"),
         "look_alike": Label("疑似重复", "waiting"),
     },
+    # W21; `open` is what the list calls those that somebody must deal with.
     "withdrawal_status": {
+        "open": Label("待处理", "waiting"),
         "requested": Label("待审批", "waiting"),
         "approved": Label("待打款", "waiting"),
         "paid": Label("已打款", "good"),

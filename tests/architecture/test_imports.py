@@ -34,6 +34,8 @@ LINES = {
     "app.domain.waitlist": 5,
     "app.domain.bookings": 6,
     "app.domain.desk": 7,
+    "app.domain.withdrawals": 7,
+    "app.domain.makeups": 7,
     "app.domain.orders": 7,
     "app.domain.changes": 8,
     "app.domain.offers": 8,

@@ -60,7 +60,7 @@ def ask(
     check_wallet(wallet, wish)
     now = db_now()
     adjustment = insert(wallet, wish, actor, now, request_key, form_seconds=form_seconds)
-    flags = receipts.attach(adjustment, receipts_given, actor) if receipts_given else set()
+    flags = receipts.attach(receipts.of_adjustment(adjustment), receipts_given, actor) if receipts_given else set()
     reasons = rules.approval_reasons(
         amount=wish.amount, type=wish.type, may_direct=persons.may_direct(person),
         sums=persons.direct_sums(person.id, family_id, now), limits=persons.limits(), receipt_flags=flags,

@@ -105,13 +105,32 @@ class WalletAdjustment(db.Model):
     created_at = sa.Column(UTCDateTime, nullable=False)
 
 
+class WithdrawalStatus(StrEnum):
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    PAID = "paid"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class Withdrawal(db.Model):
-    """A parent's wish to have money back (W21)."""
+    """A parent's wish to have money back (W21). What is done with it: app/domain/withdrawals."""
 
     __tablename__ = "withdrawals"
     __table_args__ = (
         sa.CheckConstraint("amount > 0", name="amount"),
+        sa.CheckConstraint(
+            "status IN ('requested', 'approved', 'paid', 'rejected', 'failed', 'cancelled')", name="status"
+        ),
+        # nobody pays out what they approved (P10)
+        sa.CheckConstraint(
+            "paid_by IS NULL OR (approved_by IS NOT NULL AND paid_by <> approved_by)", name="two_persons"
+        ),
         sa.Index("ix_withdrawals_status", "status", "created_at"),
+        # one transfer pays one withdrawal, one request makes one
+        sa.Index("uq_withdrawals_external_no", "method", "external_no", unique=True),
+        sa.Index("uq_withdrawals_request_key", "request_key", unique=True),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)
@@ -119,15 +138,26 @@ class Withdrawal(db.Model):
     user_id = sa.Column(sa.BigInteger, sa.ForeignKey("users.id"), nullable=False)
     amount = sa.Column(Money, nullable=False)
     reason = sa.Column(sa.String(500), nullable=False)
-    #: `requested`, `approved`, `paid`, `rejected`, `failed`, `cancelled`
     status = sa.Column(Ascii(16), nullable=False)
     debit_id = sa.Column(sa.BigInteger, sa.ForeignKey("wallet_transactions.id"), nullable=True, unique=True)
     reversal_id = sa.Column(sa.BigInteger, sa.ForeignKey("wallet_transactions.id"), nullable=True, unique=True)
     approved_by = sa.Column(sa.BigInteger, sa.ForeignKey("staff.id"), nullable=True)
     paid_by = sa.Column(sa.BigInteger, sa.ForeignKey("staff.id"), nullable=True)
     method = sa.Column(Ascii(16), nullable=True)
+    #: the newest decision, whatever it was
     decided_at = sa.Column(UTCDateTime, nullable=True)
     created_at = sa.Column(UTCDateTime, nullable=False)
+    approved_at = sa.Column(UTCDateTime, nullable=True)
+    #: the bank's or WeChat's own number of the transfer that paid it
+    external_no = sa.Column(Ascii(64), nullable=True)
+    #: why it was rejected or failed, for the parent; who was given the money, for staff
+    decision_note = sa.Column(sa.String(200), nullable=True)
+    #: scope and key of the request that made it, for ever (R5)
+    request_key = sa.Column(Ascii(120), nullable=True)
+    #: when the money group was last told that it waits
+    reminded_at = sa.Column(UTCDateTime, nullable=True)
+    #: raised by every change: the fence for stale forms (Z2)
+    version = sa.Column(sa.Integer, nullable=False, default=1, server_default=sa.text("1"))
 
 
 class Receipt(db.Model):

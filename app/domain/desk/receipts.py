@@ -1,4 +1,4 @@
-"""Receipts of adjustments: kept with their hashes, and compared with every one before (W14).
+"""Receipts of adjustments and of withdrawals: kept with their hashes, and compared with every one before (W14).
 
 The files themselves were decoded and stored before (app/flows/receipts.py); here are only their facts.
 """
@@ -47,6 +47,19 @@ class NewReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """What receipts belong to: `adjustment` or `withdrawal`, its id, and whose family's it is."""
+
+    kind: str
+    id: int
+    family_id: int
+
+    @property
+    def column(self) -> str:
+        return f"{self.kind}_id"
+
+
+@dataclass(frozen=True, slots=True)
 class Likeness:
     """That a receipt is or looks like an earlier one: `same`, `same_pixels`, `looks_alike`."""
 
@@ -88,29 +101,33 @@ def likeness(new: NewReceipt, *, before_id: int | None = None, lock: bool = Fals
     return None
 
 
-def attach(adjustment: WalletAdjustment, new: Sequence[NewReceipt], actor: Actor) -> set[str]:
-    """Add files to an adjustment and return the flags of all that it now has. Raises Invalid for a sixth."""
+def attach(owner: Owner, new: Sequence[NewReceipt], actor: Actor) -> set[str]:
+    """Add files to what they belong to and return the flags of all that it now has. Raises Invalid for a sixth."""
     require_transaction()
     have = db.session.execute(
-        sa.select(_receipts.c.sha256, _receipts.c.flag).where(_receipts.c.adjustment_id == adjustment.id)
+        sa.select(_receipts.c.sha256, _receipts.c.flag).where(_receipts.c[owner.column] == owner.id)
     ).all()
     seen = {row.sha256 for row in have}
     fresh = [receipt for receipt in new if not (receipt.sha256 in seen or seen.add(receipt.sha256))]
     if len(have) + len(fresh) > rules.MAX_RECEIPTS:
-        raise Invalid.field("receipts", f"每笔调整最多 {rules.MAX_RECEIPTS} 个凭证")
+        raise Invalid.field("receipts", f"每笔最多 {rules.MAX_RECEIPTS} 个凭证")
     if new and not fresh:
-        raise Invalid.field("receipts", "这个文件已经在这笔调整的凭证里了")
+        raise Invalid.field("receipts", "这个文件已经在这一笔的凭证里了")
     flags = {row.flag for row in have}
     for receipt in fresh:
-        flags.add(_insert(adjustment, receipt, actor))
+        flags.add(_insert(owner, receipt, actor))
     return {flag for flag in flags if flag}
 
 
-def _insert(adjustment: WalletAdjustment, new: NewReceipt, actor: Actor) -> str | None:
+def of_adjustment(adjustment: WalletAdjustment) -> Owner:
+    return Owner("adjustment", adjustment.id, adjustment.family_id)
+
+
+def _insert(owner: Owner, new: NewReceipt, actor: Actor) -> str | None:
     values = {name: getattr(new, name) for name in NewReceipt.__dataclass_fields__}
     receipt_id = db.session.execute(
         _receipts.insert().values(
-            **values, adjustment_id=adjustment.id, uploaded_by=actor.id, created_at=clock.now()
+            **values, **{owner.column: owner.id}, uploaded_by=actor.id, created_at=clock.now()
         )
     ).inserted_primary_key[0]  # fmt: skip
     like = likeness(new, before_id=receipt_id, lock=True)
@@ -124,8 +141,7 @@ def _insert(adjustment: WalletAdjustment, new: NewReceipt, actor: Actor) -> str 
             [{"band": band, "receipt_id": receipt_id} for band in lookalike.bands(new.lookalike_hash)],
         )
     audit.record(
-        actor, "adjustment.receipt_added", target_type="adjustment", target_id=adjustment.id,
-        family_id=adjustment.family_id,
+        actor, f"{owner.kind}.receipt_added", target_type=owner.kind, target_id=owner.id, family_id=owner.family_id,
         after={"receipt": receipt_id, "sha256": new.sha256, "media_type": new.media_type, "bytes": new.bytes,
                "flag": like.flag if like else None, "flagged_as": like.receipt_id if like else None},
     )  # fmt: skip
@@ -156,7 +172,7 @@ def add(
         raise InvalidState("这笔调整已经结束，不能再补凭证")
     persons.refuse_own_family(people[actor.id], adjustment.family_id)
     wallet = ledger.lock_wallet(wallet_id=adjustment.wallet_id)
-    flags = attach(adjustment, receipts, actor)
+    flags = attach(of_adjustment(adjustment), receipts, actor)
     now = db_now()
     reasons = _reasons_now(adjustment, people[author], flags, now)
     if not reasons:

@@ -47,6 +47,9 @@ class Permission(StrEnum):
     REFUND_APPROVE = "refund.approve"
     CASE_VIEW = "case.view"  # the exceptions board
     CASE_SETTLE = "case.settle"
+    WITHDRAWAL_VIEW = "withdrawal.view"
+    WITHDRAWAL_APPROVE = "withdrawal.approve"  # let a parent have money back, or say no
+    WITHDRAWAL_PAY = "withdrawal.pay"  # note that it was paid out, or could not be; never one's own approval
     RECEIPT_VIEW = "receipt.view"
     WALLET_CONTROL = "wallet.control"  # freeze, close, own overdraft limit, bypass
     NOTICE_VIEW = "notice.view"
@@ -71,7 +74,8 @@ _FRONT_DESK = {
 }  # fmt: skip
 _FINANCE = _FRONT_DESK | {
     P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,
-    P.ORDER_CONFIRM, P.REFUND_ASK, P.REFUND_APPROVE, P.CASE_SETTLE,
+    P.ORDER_CONFIRM, P.REFUND_ASK, P.REFUND_APPROVE, P.CASE_SETTLE, P.WITHDRAWAL_VIEW, P.WITHDRAWAL_APPROVE,
+    P.WITHDRAWAL_PAY,
 }  # fmt: skip
 _MANAGER = _FINANCE | {
     P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE, P.MAKEUP_WAIVE,
@@ -79,7 +83,7 @@ _MANAGER = _FINANCE | {
 }  # fmt: skip
 _AUDITOR = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.SCHEDULE_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
-    P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW, P.EXPORT, P.ORDER_VIEW, P.CASE_VIEW,
+    P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW, P.EXPORT, P.ORDER_VIEW, P.CASE_VIEW, P.WITHDRAWAL_VIEW,
 }  # fmt: skip
 _ADMIN = {P.HOME, P.STAFF_VIEW, P.STAFF_EDIT, P.ROLE_APPROVE, P.SYSTEM_VIEW, P.SYSTEM_RUN, P.POLICY_VIEW}
 
