@@ -5,9 +5,21 @@ from __future__ import annotations
 from flask import Blueprint
 
 from app.api.callbacks import wechat_pay
-from app.api.v1 import auth, bookings, me, messages, openapi, payment, profiles, schedules, waitlist, wallet
+from app.api.v1 import (
+    auth,
+    bookings,
+    me,
+    messages,
+    openapi,
+    payment,
+    profiles,
+    schedules,
+    waitlist,
+    wallet,
+    withdrawals,
+)
 
-GROUPS = (auth, me, profiles, messages, wallet, schedules, bookings, payment, waitlist)
+GROUPS = (auth, me, profiles, messages, wallet, withdrawals, schedules, bookings, payment, waitlist)
 
 
 def build() -> Blueprint:

@@ -33,6 +33,7 @@ CODES: dict[str, tuple[int, str]] = {
     "WALLET_FROZEN": (409, "钱包已冻结，不能扣费"),
     "WALLET_CLOSED": (409, "钱包已关闭"),
     "ARREARS_BLOCKED": (409, "欠费达到上限，须先充值"),
+    "INSUFFICIENT_BALANCE": (409, "余额不足；data 里有余额、金额和缺额"),
     "OVERDRAFT_LIMIT_EXCEEDED": (409, "超出可欠上限；data 里有余额、上限和缺额"),
     "TRIAL_ALREADY_BOOKED": (409, "已有体验课订单，或已上过体验课"),
     "NOT_A_TRIAL_CLASS": (409, "这不是体验课"),

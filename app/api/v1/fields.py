@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from app import clock, money
 from app.api.v1.sentences import OWN
 from app.domain.people import rules
+from app.domain.withdrawals import rules as withdrawals
 from app.errors import Invalid
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -143,6 +144,24 @@ Price = Annotated[
     Decimal | None,
     BeforeValidator(_by_rule(_price)),
     WithJsonSchema({"type": ["string", "null"], "pattern": r"^[0-9]{1,8}(\.[0-9]{1,2})?$", "examples": ["200.00"]}),
+]
+
+
+def _withdrawn(value: Any) -> Decimal:
+    amount = money.parse(_text(value))
+    withdrawals.check_amount(amount)
+    return amount
+
+
+WithdrawalAmount = Annotated[
+    Decimal,
+    BeforeValidator(_by_rule(_withdrawn)),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,8}(\.[0-9]{1,2})?$", "examples": ["300.00"]}),
+]
+WithdrawalReason = Annotated[
+    str,
+    BeforeValidator(_by_rule(lambda value: withdrawals.checked_reason(_text(value)))),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": withdrawals.REASON_MAX}),
 ]
 Note = Annotated[str | None, StringConstraints(strict=True, max_length=500)]
 

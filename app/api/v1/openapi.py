@@ -23,6 +23,7 @@ TAGS = {
     "profiles": "学员",
     "messages": "消息",
     "wallet": "钱包",
+    "withdrawals": "提现",
     "schedules": "课程",
     "bookings": "预约",
     "payment": "体验课订单与支付",
