@@ -11,14 +11,16 @@ from app.domain.audit import seals
 from app.domain.audit.actor import system
 from app.domain.bookings import reminders as class_reminders
 from app.domain.changes import cancel_session
-from app.domain.desk import approvals, reminders
+from app.domain.desk import approvals, bulk_decide, reminders
 from app.domain.ledger import arrears, watch
+from app.domain.makeups import asking, expiry
 from app.domain.offers import advance as offers
 from app.domain.outbox import housekeeping
 from app.domain.outbox import service as outbox
 from app.domain.people import attempts, limits
 from app.domain.reports import waitlist_alarm
-from app.flows import bills, delivery, payment_jobs, receipts, refunds, shipping
+from app.domain.withdrawals import reminders as withdrawal_reminders
+from app.flows import bills, delivery, longjobs, payment_jobs, receipts, refunds, shipping
 
 #: seconds of one row's place in the queue, after which the sweep asks for it again
 _TURN = 15
@@ -52,14 +54,44 @@ def cards_collect() -> str:
     return f"处理 {delivery.collect_cards()} 个群"
 
 
+def makeups_expire() -> str:
+    """Credits and minutes whose end has passed."""
+    return f"结束 {expiry.expire()} 笔"
+
+
+def makeups_remind() -> str:
+    """Families whose credits or minutes end soon."""
+    return f"提醒 {expiry.remind()} 笔"
+
+
+def makeup_requests() -> str:
+    """Requests for a makeup that nobody answered."""
+    return f"提醒 {asking.remind_staff()} 条"
+
+
 def adjustments_lapse() -> str:
     """Adjustments that nobody decided in time."""
     return f"失效 {approvals.lapse_due()} 笔"
 
 
+def batches_lapse() -> str:
+    """Batches that nobody decided in time, and drafts that nobody asked for."""
+    return f"结束 {bulk_decide.lapse_due()} 批"
+
+
+def long_jobs_sweep() -> str:
+    """Long work that nobody works on: queued, or its worker was killed (U11)."""
+    return f"继续 {longjobs.sweep()} 个"
+
+
 def receipts_remind() -> str:
     """Adjustments whose receipt is late."""
     return f"提醒 {reminders.remind_missing_receipts()} 笔"
+
+
+def withdrawals_remind() -> str:
+    """Withdrawals that nobody dealt with (W21)."""
+    return f"提醒 {withdrawal_reminders.remind_waiting()} 笔"
 
 
 def classes_remind() -> str:

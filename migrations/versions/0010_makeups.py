@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("booking_id", sa.BigInteger(), nullable=True),
         sa.Column("earned_at", utc(), nullable=False),
         sa.Column("expires_at", utc(), nullable=False),
+        sa.Column("revoked_at", utc(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_compensation_lots"),
         sa.ForeignKeyConstraint(["profile_id"], ["profiles.id"], name="fk_compensation_lots_profile_id"),
         sa.ForeignKeyConstraint(["family_id"], ["families.id"], name="fk_compensation_lots_family_id"),
@@ -119,9 +120,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "status IN ('open', 'answered', 'booked', 'closed')", name=op.f("ck_makeup_requests_status")
         ),
-        sa.CheckConstraint(
-            "(status = 'open') = (answered_at IS NULL)", name=op.f("ck_makeup_requests_answered")
-        ),
+        sa.CheckConstraint("(status = 'open') = (answered_at IS NULL)", name=op.f("ck_makeup_requests_answered")),
     )
     create_index("ix_makeup_requests_status", "makeup_requests", ["status", "asked_at"])
     create_index("ix_makeup_requests_family_id", "makeup_requests", ["family_id"])

@@ -14,6 +14,7 @@ LINES = {
     "app.domain.audit": 1,
     "app.domain.outbox": 1,
     "app.domain.policy": 1,
+    "app.domain.longjobs": 1,
     "app.domain.people.roles": 1,  # a pure table over the actor
     "app.domain.people": 2,
     "app.domain.search": 2,

@@ -16,6 +16,8 @@ from app.domain.bookings.errors import BookingNotFound, SeatFull
 from app.domain.bookings.leave import OnLeave
 from app.domain.bookings.place import Booked
 from app.domain.bookings.queries import BookingView
+from app.domain.makeups import queries as makeups
+from app.domain.makeups.queries import CreditView
 from app.domain.orders import checkout
 from app.domain.orders import queries as orders
 from app.domain.orders.errors import OrderExpired, OrderNotPayable
@@ -24,9 +26,6 @@ from app.flows import once, payments
 
 bp = Blueprint("bookings", __name__, url_prefix="/bookings")
 _LIST = "b"
-_CREDIT_STATES = {
-    "available": ("available", "待补课"), "used": ("booked", "已预约补课"), "expired": ("expired", "已过期"),
-}  # fmt: skip
 
 
 @endpoint(
@@ -104,7 +103,10 @@ def leave_booking(call: Call, booking_id: int) -> schemas.OnLeave:
 
     @functools.cache
     def present(done: OnLeave) -> schemas.OnLeave:
-        return schemas.OnLeave(booking=one(done.booking_id, family_id), makeup_credit=_credit(done, family_id))
+        return schemas.OnLeave(
+            booking=one(done.booking_id, family_id),
+            makeup_credit=present_credit(makeups.credit(done.credit_id), family_id),
+        )
 
     key = call.request_key(present)
     return present(leave.take_leave(booking_id=booking_id, actor=call.actor, reason=call.body.reason, request_key=key))
@@ -192,12 +194,11 @@ def _present(views: Sequence[BookingView], family_id: int) -> list[schemas.Booki
     ]  # fmt: skip
 
 
-def _credit(done: OnLeave, family_id: int) -> schemas.Credit:
-    view = queries.credit(done.credit_id)
-    status, text = _CREDIT_STATES[view.status]
+def present_credit(view: CreditView, family_id: int) -> schemas.Credit:
+    """A makeup credit in the contract's form."""
     original = schedules.present([view.original_schedule], family_id=family_id)[0]
     return schemas.Credit(
-        id=view.id, status=status, status_text=text, original_booking_id=view.original_booking_id,
+        id=view.id, status=view.status, status_text=view.status_text, original_booking_id=view.original_booking_id,
         original_schedule=original, left_at=view.left_at, valid_until=view.valid_until,
         course_type=view.course_type, level=view.level, minutes=view.minutes, profile_id=view.profile_id,
     )  # fmt: skip

@@ -14,7 +14,6 @@ from app.domain.bookings.ending import Held
 from app.domain.bookings.errors import LateRefundNeedsSecond
 from app.domain.bookings.models import BookingKind, BookingStatus
 from app.domain.bookings.rules import Event
-from app.domain.credits import service as credits
 from app.domain.ledger import queries as ledger_queries
 from app.domain.outbox import service as outbox
 from app.domain.people import proof, roles
@@ -83,8 +82,7 @@ def carry_out(held: Held, actor: Actor, now: datetime, reason: str | None, *, pa
     """Building block: end the booking, free the seat, give back money or credit, tell the family."""
     booking, before = held.booking, held.booking.status
     ending.end(held, BookingStatus.CANCELLED, actor, now, reason)
-    if booking.credit_id is not None:
-        credits.restore(booking.credit_id, actor, now)
+    ending.restore_credit(held, actor, now)
     refunded = ending.refund(held, actor, note="取消") if pays_back else None
     ending.record(held, "booking.cancelled", actor, old_status=before, reason=reason, refunded=refunded)
     _tell(held, actor, reason, refunded.amount if refunded else ZERO)

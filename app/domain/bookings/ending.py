@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -20,6 +20,9 @@ from app.domain.cases.models import CaseKind
 from app.domain.catalog import facts
 from app.domain.catalog.facts import SessionFacts
 from app.domain.catalog.models import CourseSchedule
+from app.domain.credits import minutes
+from app.domain.credits import service as credits
+from app.domain.credits.models import MakeupCredit
 from app.domain.credits.service import Missed
 from app.domain.ledger import merging
 from app.domain.ledger import service as ledger
@@ -91,6 +94,19 @@ def end(held: Held, status: str, actor: Actor, now: datetime, reason: str | None
     seats.give_back(booking.course_schedule_id)
     usual = Cause.LEAVE if status == BookingStatus.ON_LEAVE else Cause.CANCELLED
     seat_freed(booking.course_schedule_id, cause or usual, booking_id=booking.id, actor=actor)
+
+
+def restore_credit(
+    held: Held, actor: Actor, now: datetime, *, at_least: timedelta = timedelta(0)
+) -> MakeupCredit | None:
+    """A makeup that ended gives its credit and its minutes back, and loses what it had earned (M6, M7); None for any
+    other booking. `at_least` as in credits.restore."""
+    booking = held.booking
+    if booking.credit_id is None:
+        return None
+    credit = credits.restore(booking.credit_id, actor, now, at_least=at_least)
+    minutes.undo(booking.id, actor, now)
+    return credit
 
 
 def refund(held: Held, actor: Actor, *, note: str) -> Posting | None:

@@ -41,9 +41,8 @@ def take_leave(
         raise ScheduleStarted("这节课已经开始，不能再请假")
     before = booking.status
     ending.end(held, status, actor, now, reason)
-    if booking.kind == BookingKind.MAKEUP and booking.credit_id is not None:
-        credit = credits.restore(booking.credit_id, actor, now)
-    else:
+    credit = ending.restore_credit(held, actor, now)
+    if credit is None:
         acting = actor.id if actor.type == ActorType.PARENT else booking.user_id
         credit = credits.grant(held.missed, actor, now, user_id=acting)
     ending.record(held, "booking.on_leave", actor, old_status=before, reason=reason)

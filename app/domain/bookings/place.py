@@ -99,13 +99,13 @@ def _book(
     override_reason: str | None,
     request_key: RequestKey | None,
 ) -> Booked:
-    override = _override(override_reason, actor)
+    override = check_override(override_reason, actor)
     student = students.lock(profile_id, actor)
     session = facts.of_session(schedule_id)
     if session is None:
         raise ScheduleNotFound
     check(session, student)
-    _take_seat(session, override)
+    claim_seat(session, override)
     if price is not None and price != session.price:
         raise PriceChanged(data={"price": money.plain(session.price), "seen": money.plain(price)})
     return on_seat(session, student, actor, override_reason=override)
@@ -139,7 +139,8 @@ def check(session: SessionFacts, student: Student) -> None:
     rules.check_level(session.course_rank, student.rank, session.lowest_rank)
 
 
-def _override(reason: str | None, actor: Actor) -> str | None:
+def check_override(reason: str | None, actor: Actor) -> str | None:
+    """A manager's reason for a seat above the capacity (B8). Raises Forbidden, Invalid."""
     if actor.type == ActorType.STAFF:
         roles.require(actor, Permission.BOOKING_MAKE)
     if reason is None:
@@ -151,7 +152,9 @@ def _override(reason: str | None, actor: Actor) -> str | None:
     return reason
 
 
-def _take_seat(session: SessionFacts, override: str | None) -> None:
+def claim_seat(session: SessionFacts, override: str | None) -> None:
+    """Building block: a seat, or one above the capacity for `override`. Raises SeatFull; ScheduleCancelled,
+    ScheduleStarted, ScheduleMoved where the session changed since it was read."""
     if session.full and override is None:
         # The last commit left no seat. Asking for one would queue on the row behind all others who do, for the same
         # answer: of two hundred who want six seats, a hundred and more are told here.
@@ -246,6 +249,13 @@ def _finish(
         after={"schedule": session.id, "profile": student.id, "price": money.plain(session.price),
                "balance": money.plain(balance)},
     )  # fmt: skip
+    tell_booked(booking_id, session, student, actor, user_id)
+
+
+def tell_booked(
+    booking_id: int, session: SessionFacts, student: Student, actor: Actor, user_id: int | None = None
+) -> None:
+    """The family hears of its booking. `user_id` is the parent where another acts."""
     outbox.tell_family(
         student.family_id, "booking_made",
         {"course": session.course_name, "starts_at": session.starts_at.isoformat(), "student": student.name,

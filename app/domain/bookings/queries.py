@@ -18,14 +18,13 @@ from app.domain.bookings.models import LIVE, Booking
 from app.domain.catalog import queries as catalog
 from app.domain.catalog.models import CourseSchedule
 from app.domain.catalog.queries import SessionCard
-from app.domain.credits.models import MakeupCredit
 from app.domain.orders.models import PaymentOrder
 from app.domain.people.models import Profile
 from app.domain.policy import service as policy
 from app.domain.seats.models import ReservationStatus, SeatReservation
 from app.domain.waitlist.models import WaitlistEntry, WaitlistOffer
 
-_b, _p, _k = Booking.__table__, Profile.__table__, MakeupCredit.__table__
+_b, _p = Booking.__table__, Profile.__table__
 _s = CourseSchedule.__table__
 _r, _o = SeatReservation.__table__, PaymentOrder.__table__
 _w, _offers = WaitlistEntry.__table__, WaitlistOffer.__table__
@@ -73,6 +72,11 @@ def booking(booking_id: int, *, family_id: int) -> BookingView | None:
     """One booking of this family."""
     found = _views(_select().where(_b.c.id == booking_id, _b.c.family_id == family_id))
     return found[0] if found else None
+
+
+def several(booking_ids: Collection[int]) -> dict[int, BookingView]:
+    """These bookings, by id."""
+    return {one.id: one for one in _views(_select().where(_b.c.id.in_(booking_ids)))} if booking_ids else {}
 
 
 def of_family(
@@ -161,34 +165,3 @@ def _state(session: SessionCard, mine: dict[int, str]) -> MyState:
     if session.id in mine:
         return MyState(mine[session.id])
     return MyState.FULL if session.available <= 0 else MyState.NONE
-
-
-@dataclass(frozen=True, slots=True)
-class CreditView:
-    """A makeup credit with the class that it stands for."""
-
-    id: int
-    status: str
-    original_booking_id: int
-    original_schedule: SessionCard
-    left_at: datetime
-    valid_until: datetime
-    course_type: str
-    level: str | None
-    minutes: int
-    profile_id: int
-
-
-def credit(credit_id: int) -> CreditView:
-    """A credit as the contract shows it: open ones past their end are `expired` already (96.65)."""
-    row = db.session.execute(
-        sa.select(_k, _b.c.course_schedule_id).join_from(_k, _b, _b.c.id == _k.c.booking_id).where(_k.c.id == credit_id)
-    ).one()
-    session = catalog.session_card(row.course_schedule_id)
-    lapsed = row.status == "available" and row.valid_until <= clock.now()
-    return CreditView(
-        id=row.id, status="expired" if lapsed or row.status == "void" else row.status,
-        original_booking_id=row.booking_id, original_schedule=session, left_at=row.created_at,
-        valid_until=row.valid_until, course_type=session.course_type, level=session.level, minutes=row.minutes,
-        profile_id=row.profile_id,
-    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from app.domain.credits.models import CreditStatus, MakeupCredit
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.domain.people.models import Family, Profile, Staff, User
 from app.domain.policy import service as policy
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 #: a family's classes ahead that the page shows; more than anybody books
 AHEAD_SHOWN = 100
@@ -98,9 +98,23 @@ def ahead(family_id: int) -> list[Line]:
 
 def past(family_id: int, *, before: int | None = None, after: int | None = None, limit: int = 20) -> Page:
     """All others, the newest booking first."""
-    query = _rows.where(_b.c.family_id == family_id, ~_AHEAD).params(now=clock.now())
-    page = keyset(query, _b.c.id, before=before, after=after, limit=limit)
+    page = keyset(_past(family_id), _b.c.id, before=before, after=after, limit=limit)
     return Page(_lines(page.items), page.newer, page.older)
+
+
+def _past(family_id: int) -> sa.Select:
+    return _rows.where(_b.c.family_id == family_id, ~_AHEAD).params(now=clock.now())
+
+
+def every(family_id: int) -> Listing:
+    """Both lists one after the other, for an export."""
+    first, then = ahead(family_id), whole(_past(family_id), _b.c.id, dress=_lines)
+
+    def pieces() -> Iterator[Sequence[Line]]:
+        yield first
+        yield from then.pieces()
+
+    return Listing(pieces, lambda: len(first) + then.count())
 
 
 def _lines(rows: Sequence[sa.Row]) -> list[Line]:
@@ -247,10 +261,22 @@ def late_refunds(
     *, status: str | None = None, before: int | None = None, after: int | None = None, limit: int = 50
 ) -> Page:
     """Requests of this status, or all, the newest first."""
-    query = _requests if status is None else _requests.where(_r.c.status == status)
-    page = keyset(query, _r.c.id, before=before, after=after, limit=limit)
-    cards = catalog.session_cards(list({row.course_schedule_id for row in page.items})) if page.items else {}
-    return Page([Request(row, cards[row.course_schedule_id]) for row in page.items], page.newer, page.older)
+    page = keyset(_late(status), _r.c.id, before=before, after=after, limit=limit)
+    return Page(_asked(page.items), page.newer, page.older)
+
+
+def every_late_refund(status: str | None) -> Listing:
+    """All of them, for an export."""
+    return whole(_late(status), _r.c.id, dress=_asked)
+
+
+def _late(status: str | None) -> sa.Select:
+    return _requests if status is None else _requests.where(_r.c.status == status)
+
+
+def _asked(rows: Sequence[sa.Row]) -> list[Request]:
+    cards = catalog.session_cards(list({row.course_schedule_id for row in rows})) if rows else {}
+    return [Request(row, cards[row.course_schedule_id]) for row in rows]
 
 
 def booking_of(request_id: int) -> int | None:

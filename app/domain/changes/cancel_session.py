@@ -25,7 +25,6 @@ from app.domain.bookings.errors import ScheduleNotFound
 from app.domain.bookings.models import LIVE, Booking, BookingKind, BookingStatus
 from app.domain.catalog.models import Course, CourseSchedule, ScheduleStatus
 from app.domain.changes.errors import RollBegun
-from app.domain.credits import service as credits
 from app.domain.ledger.service import Posting
 from app.domain.offers import session as waitlist
 from app.domain.orders import ending as orders
@@ -176,8 +175,7 @@ def _settle(*, booking_id: int, actor: Actor) -> bool:
     now = db_now()
     reason = db.session.scalar(sa.select(_s.c.cancel_reason).where(_s.c.id == held.session.id))
     ending.end(held, BookingStatus.CANCELLED, actor, now, reason)
-    if held.booking.credit_id is not None:
-        credits.restore(held.booking.credit_id, actor, now, at_least=CREDIT_LEFT)
+    ending.restore_credit(held, actor, now, at_least=CREDIT_LEFT)
     refunded = ending.refund(held, actor, note="停课退款")
     ending.record(held, "booking.cancelled", actor, old_status=BookingStatus.BOOKED, reason=reason, refunded=refunded)
     _tell(held, reason, refunded, actor)

@@ -19,7 +19,7 @@ from app.domain.bookings.models import Booking, BookingStatus
 from app.domain.cases.models import MoneyCase
 from app.domain.changes import two_families
 from app.domain.changes.errors import FamilyMerged, NotEnough, OpenItems
-from app.domain.credits.models import CreditStatus, MakeupCredit
+from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest
 from app.domain.desk import persons
 from app.domain.desk.errors import BalanceMoved
 from app.domain.ledger import merging
@@ -39,6 +39,7 @@ from app.text import clean
 
 REASON_LENGTH = 200
 
+_lots, _asked = CompensationLot.__table__, MakeupRequest.__table__
 _b, _c, _u, _p = Booking.__table__, MakeupCredit.__table__, User.__table__, Profile.__table__
 _o, _refunds, _cases = PaymentOrder.__table__, Refund.__table__, MoneyCase.__table__
 _waits = WaitlistEntry.__table__
@@ -104,12 +105,12 @@ def merge_families(
     lock_rows(PaymentOrder, db.session.scalars(sa.select(_o.c.id).where(_o.c.family_id == from_family_id)))
     still = (Booking.family_id == from_family_id, Booking.status == BookingStatus.BOOKED)
     lock_rows(Booking, db.session.scalars(sa.select(Booking.id).where(*still)))
-    credit_ids = sa.select(MakeupCredit.id).where(MakeupCredit.family_id == from_family_id)
-    lock_rows(MakeupCredit, db.session.scalars(credit_ids))
+    for owed in (MakeupCredit, CompensationLot, MakeupRequest):
+        lock_rows(owed, db.session.scalars(sa.select(owed.id).where(owed.family_id == from_family_id)))
     _lock_wallets(pair)
     _check_merge(pair, seen)
     moved, before = pair.out.balance, pair.into.balance
-    for table in (_p, _o, _refunds, _b, _c, _u, _staff, _cases, _waits):
+    for table in (_p, _o, _refunds, _b, _c, _lots, _asked, _u, _staff, _cases, _waits):
         execute(table.update().where(table.c.family_id == from_family_id).values(family_id=into_family_id))
     # The people first: the rows of the ledger tell the family that they now belong to.
     merging.move(
@@ -148,12 +149,19 @@ def move_profile(
     bookings = [row.id for row in lock_rows(Booking, two_families.live_bookings(from_family_id, profile_id))]
     mine = sa.and_(_c.c.profile_id == profile_id, _c.c.status.in_(_ALIVE))
     lock_rows(MakeupCredit, db.session.scalars(sa.select(_c.c.id).where(mine)))
+    lots = [
+        row.id
+        for row in lock_rows(
+            CompensationLot, db.session.scalars(sa.select(_lots.c.id).where(_lots.c.profile_id == profile_id))
+        )
+    ]
     _lock_wallets(pair)
     check_amount(amount, pair.out.balance)
     profile.family_id = to_family_id
     execute(_o.update().where(_o.c.id.in_(orders)).values(family_id=to_family_id))
     execute(_b.update().where(_b.c.id.in_(bookings)).values(family_id=to_family_id))
     execute(_c.update().where(mine).values(family_id=to_family_id))
+    execute(_lots.update().where(_lots.c.id.in_(lots)).values(family_id=to_family_id))
     execute(_waits.update().where(_waits.c.live_profile_id == profile_id).values(family_id=to_family_id))
     return _finish_move(pair, "profile", profile_id, "学员", len(bookings), amount, actor, request_key)
 

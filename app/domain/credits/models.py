@@ -73,6 +73,8 @@ class CompensationLot(db.Model):
     earned_at = sa.Column(UTCDateTime, nullable=False)
     #: from this moment on they are gone
     expires_at = sa.Column(UTCDateTime, nullable=False)
+    #: when the makeup that earned them was cancelled: what was used of them by then does not come back
+    revoked_at = sa.Column(UTCDateTime, nullable=True)
 
 
 class CompensationUsage(db.Model):

@@ -1,4 +1,4 @@
-"""Making, using up and giving back makeup credits (M1). Building blocks: whoever ends a booking commits."""
+"""Making, using and giving back makeup credits (M1). Building blocks: whoever makes or ends a booking commits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from app import clock
-from app.db import db, lock_row, require_transaction
+from app.db import db, execute, lock_row, require_transaction
 from app.domain.audit import service as audit
-from app.domain.audit.actor import Actor
-from app.domain.credits.models import CreditStatus, MakeupCredit
+from app.domain.audit.actor import Actor, ActorType
+from app.domain.credits import rules
+from app.domain.credits.models import CreditStatus, MakeupCredit, MakeupRequest, RequestStatus
+from app.domain.credits.rules import Event
 from app.domain.outbox import service as outbox
 from app.domain.policy import service as policy
+
+_requests = MakeupRequest.__table__
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,18 @@ def grant(missed: Missed, actor: Actor, now: datetime, *, user_id: int | None) -
     return credit
 
 
+def use(credit_id: int, actor: Actor, now: datetime, *, starts_at: datetime) -> MakeupCredit:
+    """The credit is used for a class that starts at `starts_at`. Raises NoCredit, CreditExpired."""
+    credit = lock_row(MakeupCredit, credit_id)
+    # Checked again under the lock: two phones may have read it as available (M3).
+    rules.check_usable(credit.status, credit.valid_until, now, starts_at)
+    before, credit.status = credit.status, rules.next_status(credit.status, Event.USE)
+    credit.updated_at = now
+    _record(credit, "credit.used", actor, before)
+    settle_request(credit_id, RequestStatus.BOOKED, actor, now)
+    return credit
+
+
 def restore(credit_id: int, actor: Actor, now: datetime, *, at_least: timedelta = timedelta(0)) -> MakeupCredit:
     """Give back the credit that a makeup used, with its old end; past that end it is expired (M1, M7).
 
@@ -65,10 +81,37 @@ def restore(credit_id: int, actor: Actor, now: datetime, *, at_least: timedelta 
     before = credit.status
     if before == CreditStatus.USED:
         credit.valid_until = max(credit.valid_until, now + at_least) if at_least else credit.valid_until
-        credit.status = CreditStatus.AVAILABLE if now < credit.valid_until else CreditStatus.EXPIRED
+        credit.status = rules.next_status(before, Event.RESTORE)
         credit.updated_at = now
-        audit.record(
-            actor, "credit.restored", target_type="makeup_credit", target_id=credit.id, family_id=credit.family_id,
-            old_status=before, new_status=credit.status,
-        )  # fmt: skip
+        _record(credit, "credit.restored", actor, before)
+        if now >= credit.valid_until:
+            end(credit, Event.EXPIRE, actor, now)
     return credit
+
+
+def end(credit: MakeupCredit, event: Event, actor: Actor, now: datetime, reason: str | None = None) -> None:
+    """A locked credit expires or is voided, for `reason`. Raises InvalidState."""
+    before, credit.status = credit.status, rules.next_status(credit.status, event)
+    credit.ended_at = credit.updated_at = now
+    credit.end_reason = reason
+    _record(credit, "credit.voided" if event == Event.VOID else "credit.expired", actor, before, reason)
+    settle_request(credit.id, RequestStatus.CLOSED, actor, now)
+
+
+def settle_request(credit_id: int, status: str, actor: Actor, now: datetime, answer: str | None = None) -> bool:
+    """What was asked of the desk for this credit has come to an end (M11); False where nothing was asked."""
+    by = actor.id if actor.type == ActorType.STAFF else None
+    done = execute(
+        _requests.update()
+        .where(_requests.c.live_credit_id == credit_id)
+        .values(status=status, answered_at=now, answered_by=by, answer=answer)
+    )
+    return done.rowcount == 1
+
+
+def _record(credit: MakeupCredit, action: str, actor: Actor, before: str, reason: str | None = None) -> None:
+    db.session.flush()
+    audit.record(
+        actor, action, target_type="makeup_credit", target_id=credit.id, family_id=credit.family_id,
+        old_status=before, new_status=credit.status, reason=reason,
+    )  # fmt: skip

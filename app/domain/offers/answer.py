@@ -9,15 +9,14 @@ import sqlalchemy as sa
 from app.db import RequestKey, db, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
-from app.domain.bookings import place, students
+from app.domain.bookings import place
 from app.domain.bookings.errors import ArrearsBlocked
-from app.domain.bookings.students import Student
 from app.domain.offers import advance, holding, taking
 from app.domain.orders.claims import Taken as ClaimTaken
 from app.domain.orders.errors import TrialAlreadyBooked
 from app.domain.orders.models import PaymentOrder
 from app.domain.waitlist import queries, queue, rules
-from app.domain.waitlist.errors import EntryNotFound, NoOffer, OfferExpired, SeatTaken, WaitlistClosed
+from app.domain.waitlist.errors import NoOffer, OfferExpired, SeatTaken, WaitlistClosed
 from app.domain.waitlist.models import EntryStatus, OfferStatus, WaitlistEntry, WaitlistOffer
 from app.domain.waitlist.queries import EntryView
 from app.domain.waitlist.queue import HeldQueue
@@ -63,13 +62,13 @@ def confirm(*, entry_id: int, actor: Actor, request_key: RequestKey | None = Non
         # Another trial order of this parent was written at the same moment.
         raise TrialAlreadyBooked from error
     except ArrearsBlocked as refusal:
-        place.remind(profile_id=_profile_of(entry_id), refusal=refusal)
+        place.remind(profile_id=holding.profile_of(entry_id), refusal=refusal)
         raise
 
 
 @transactional
 def _confirm(*, entry_id: int, actor: Actor, request_key: RequestKey | None) -> Confirmed:
-    student = _student(entry_id, actor)
+    student = holding.student(entry_id, actor)
     held, entry = _hold(entry_id, actor)
     if entry.status == EntryStatus.CONFIRMED:
         return Confirmed(entry_id, entry.booking_id, _order_number(entry.order_id))
@@ -141,18 +140,6 @@ def _standing(held: HeldQueue, entry_id: int) -> WaitlistOffer:
     if held.now >= held.terms.cutoff:
         raise WaitlistClosed
     raise NoOffer
-
-
-def _student(entry_id: int, actor: Actor) -> Student:
-    """The entry's student, locked before the session (R6). Raises EntryNotFound, NotFound for one who has left."""
-    profile_id = _profile_of(entry_id)
-    if profile_id is None:
-        raise EntryNotFound
-    return students.lock(profile_id, actor)
-
-
-def _profile_of(entry_id: int) -> int | None:
-    return db.session.scalar(sa.select(_e.c.profile_id).where(_e.c.id == entry_id))
 
 
 def _order_number(order_key: int | None) -> str | None:

@@ -12,7 +12,9 @@ from app.domain.bookings import rules as booking_rules
 from app.domain.bookings.models import Booking
 from app.domain.catalog.facts import SessionFacts
 from app.domain.catalog.models import CourseSchedule
+from app.domain.credits import minutes
 from app.domain.ledger.models import Wallet
+from app.domain.makeups import book as makeups
 from app.domain.orders import claims
 from app.domain.people.models import Level, Profile, ProfileStatus
 from app.domain.policy import service as policy
@@ -49,11 +51,22 @@ def _refusal(held: HeldQueue, entry: WaitlistEntry, student: Any, busy: set[int]
     try:
         if session.is_trial:
             return _trial_refusal(held, entry)
+        if entry.credit_id is not None:
+            _check_makeup(held, entry, student)
+            return None
         booking_rules.check_level(session.course_rank, student.rank, session.lowest_rank)
         _check_wallet(wallets[entry.family_id], session.price, held)
     except DomainError as refusal:
         return refusal.code
     return None
+
+
+def _check_makeup(held: HeldQueue, entry: WaitlistEntry, student: Any) -> None:
+    """The credit counts, never money (Q22)."""
+    credit = makeups.credit_facts(credit_id=entry.credit_id)
+    makeups.check_credit(credit, held.session, student, held.now)
+    wishes = makeups.Wishes(entry.accept_shorter, entry.use_compensation)
+    makeups.check_minutes(credit, held.session, wishes, minutes.available(entry.profile_id, held.now))
 
 
 def _check_wallet(wallet: Any, price: Decimal, held: HeldQueue) -> None:

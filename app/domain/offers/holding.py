@@ -6,6 +6,8 @@ import sqlalchemy as sa
 
 from app.db import db
 from app.domain.audit.actor import Actor, ActorType
+from app.domain.bookings import students
+from app.domain.bookings.students import Student
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.domain.waitlist import queue, rules
@@ -38,3 +40,15 @@ def hold_live(entry_id: int, actor: Actor) -> tuple[HeldQueue, WaitlistEntry]:
     if entry.status not in LIVE:
         rules.next_status(entry.status, Event.LEAVE)
     return held, entry
+
+
+def student(entry_id: int, actor: Actor) -> Student:
+    """The entry's student, locked before the session (R6). Raises EntryNotFound, NotFound for one who has left."""
+    profile_id = profile_of(entry_id)
+    if profile_id is None:
+        raise EntryNotFound
+    return students.lock(profile_id, actor)
+
+
+def profile_of(entry_id: int) -> int | None:
+    return db.session.scalar(sa.select(_e.c.profile_id).where(_e.c.id == entry_id))

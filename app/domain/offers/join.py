@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
@@ -14,6 +16,9 @@ from app.domain.bookings.errors import ScheduleNotFound
 from app.domain.bookings.students import Student
 from app.domain.catalog import facts
 from app.domain.catalog.facts import SessionFacts
+from app.domain.credits import minutes
+from app.domain.makeups import book as makeups
+from app.domain.makeups.book import Wishes
 from app.domain.offers import advance, holding, telling
 from app.domain.orders import claims
 from app.domain.orders.errors import TrialAlreadyBooked
@@ -34,6 +39,34 @@ REASON_LENGTH = 200
 _u = User.__table__
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How an entry would take a seat: at once or asked, from the wallet or with a credit."""
+
+    auto_accept: bool
+    credit_id: int | None
+    wishes: Wishes
+
+    @classmethod
+    def of(cls, entry: WaitlistEntry) -> Means:
+        return cls(entry.auto_accept, entry.credit_id, Wishes(entry.accept_shorter, entry.use_compensation))
+
+    @property
+    def in_kind(self) -> tuple[int | None, Wishes]:
+        return self.credit_id, self.wishes
+
+    @property
+    def facts(self) -> dict[str, bool | int | None]:
+        return {
+            "auto_accept": self.auto_accept, "credit": self.credit_id, "accept_shorter": self.wishes.accept_shorter,
+            "use_compensation": self.wishes.use_compensation,
+        }  # fmt: skip
+
+    def write(self, entry: WaitlistEntry) -> None:
+        entry.auto_accept, entry.credit_id = self.auto_accept, self.credit_id
+        entry.accept_shorter, entry.use_compensation = self.wishes.accept_shorter, self.wishes.use_compensation
+
+
 @transactional
 def join(
     *,
@@ -41,14 +74,18 @@ def join(
     profile_id: int,
     actor: Actor,
     auto_accept: bool = False,
+    credit_id: int | None = None,
+    accept_shorter: bool = False,
+    use_compensation: bool = False,
     reason: str | None = None,
     request_key: RequestKey | None = None,
 ) -> int:
     """Wait for a seat of a full session, at the end of its queue; returns the entry's id.
 
-    Staff may pass the queue's capacity with a `reason`. Consent in advance does not hold for a trial, which is paid by
-    hand. Raises NotFound, ScheduleNotFound, ScheduleCancelled, ScheduleStarted, WaitlistClosed, AlreadyWaiting,
-    AlreadyBooked, TimeConflict, LevelNotAllowed, TrialAlreadyBooked, SeatAvailable, WaitlistFull, Forbidden.
+    With `credit_id` the seat will be a makeup's, never paid with money (Q22). Staff may pass the queue's capacity with
+    a `reason`. Consent in advance does not hold for a trial, which is paid by hand. Raises NotFound, ScheduleNotFound,
+    ScheduleCancelled, ScheduleStarted, WaitlistClosed, AlreadyWaiting, AlreadyBooked, TimeConflict, LevelNotAllowed,
+    TrialAlreadyBooked, SeatAvailable, WaitlistFull, Forbidden; with a credit what makeups.book refuses besides.
     """
     reason = _reason(reason, actor)
     student = students.lock(profile_id, actor)
@@ -58,10 +95,11 @@ def join(
     holds.retire_lapsed(schedule_id)
     held = queue.lock(schedule_id)
     user_id = actor.id if actor.type == ActorType.PARENT else _first_parent(student.family_id)
-    _check(held, student, user_id)
+    means = Means(auto_accept and not held.session.is_trial, credit_id, Wishes(accept_shorter, use_compensation))
+    _check(held, student, user_id, means)
     if len(held.entries) >= held.session.waitlist_capacity and reason is None:
         raise full(held.session)
-    entry = _add(held, student, user_id, actor, auto_accept and not session.is_trial, reason)
+    entry = _add(held, student, user_id, actor, means, reason)
     if len(held.entries) == held.session.waitlist_capacity:
         telling.queue_full(held)
     return entry.id
@@ -74,7 +112,7 @@ def _reason(reason: str | None, actor: Actor) -> str | None:
     return clean(reason, REASON_LENGTH) or None
 
 
-def _check(held: HeldQueue, student: Student, user_id: int | None) -> None:
+def _check(held: HeldQueue, student: Student, user_id: int | None, means: Means) -> None:
     session, now = held.session, held.now
     booking_rules.check_session(session.status, session.starts_at, now, is_trial=False)
     if now >= held.terms.cutoff:
@@ -82,7 +120,9 @@ def _check(held: HeldQueue, student: Student, user_id: int | None) -> None:
     if any(one.profile_id == student.id for one in held.entries):
         raise AlreadyWaiting
     students.check_free(student, session)
-    if session.is_trial:
+    if means.credit_id is not None:
+        _check_makeup(held, student, means)
+    elif session.is_trial:
         holders = [] if user_id is None else claims.holders(claims.identities(user_id, student.id))
         if any(one.live(now) for one in holders):
             raise TrialAlreadyBooked
@@ -90,6 +130,13 @@ def _check(held: HeldQueue, student: Student, user_id: int | None) -> None:
         booking_rules.check_level(session.course_rank, student.rank, session.lowest_rank)
     if not session.full:
         raise SeatAvailable
+
+
+def _check_makeup(held: HeldQueue, student: Student, means: Means) -> None:
+    credit = makeups.credit_facts(credit_id=means.credit_id)
+    makeups.check_credit(credit, held.session, student, held.now)
+    # Asked now and not when a seat is free: by then there is no time to ask.
+    makeups.check_minutes(credit, held.session, means.wishes, minutes.available(student.id, held.now))
 
 
 def full(session: SessionFacts) -> WaitlistFull:
@@ -102,7 +149,7 @@ def _first_parent(family_id: int) -> int | None:
 
 
 def _add(
-    held: HeldQueue, student: Student, user_id: int | None, actor: Actor, auto_accept: bool, reason: str | None
+    held: HeldQueue, student: Student, user_id: int | None, actor: Actor, means: Means, reason: str | None
 ) -> WaitlistEntry:
     by_staff = actor.type == ActorType.STAFF
     # Who joins goes to the end, also behind those whom staff moved down (96.64).
@@ -110,8 +157,8 @@ def _add(
     entry = WaitlistEntry(
         course_schedule_id=held.session.id, profile_id=student.id, family_id=student.family_id, user_id=user_id,
         status=EntryStatus.WAITING, rank=max(last, 0), joined_at=held.now, joined_position=len(held.entries) + 1,
-        auto_accept=auto_accept, use_compensation=False, accept_shorter=False,
-        added_by=actor.id if by_staff else None, staff_note=reason,
+        auto_accept=means.auto_accept, credit_id=means.credit_id, accept_shorter=means.wishes.accept_shorter,
+        use_compensation=means.wishes.use_compensation, added_by=actor.id if by_staff else None, staff_note=reason,
     )  # fmt: skip
     db.session.add(entry)
     try:
@@ -120,37 +167,59 @@ def _add(
         # The session's row is locked, so this is the constraint's last word.
         raise AlreadyWaiting from error
     held.entries.append(entry)
-    queue.step(held, Step.JOINED, actor, held.now, entry_id=entry.id, reason=reason,
-               facts={"position": entry.joined_position, "auto_accept": auto_accept})  # fmt: skip
+    queue.step(
+        held, Step.JOINED, actor, held.now, entry_id=entry.id, reason=reason,
+        facts={"position": entry.joined_position, "auto_accept": means.auto_accept, "credit": means.credit_id},
+    )  # fmt: skip
     audit.record(
         actor, "waitlist.joined", target_type="waitlist_entry", target_id=entry.id, family_id=student.family_id,
         new_status=EntryStatus.WAITING, reason=reason,
         after={"schedule": held.session.id, "profile": student.id, "position": entry.joined_position,
-               "auto_accept": auto_accept},
+               "auto_accept": means.auto_accept, "credit": means.credit_id},
     )  # fmt: skip
     return entry
 
 
 @transactional
 def change(
-    *, entry_id: int, actor: Actor, auto_accept: bool | None = None, request_key: RequestKey | None = None
+    *,
+    entry_id: int,
+    actor: Actor,
+    auto_accept: bool | None = None,
+    credit_id: int | None = None,
+    without_credit: bool = False,
+    accept_shorter: bool | None = None,
+    use_compensation: bool | None = None,
+    request_key: RequestKey | None = None,
 ) -> None:
-    """Give or revoke the consent in advance (Q9). Raises EntryNotFound, InvalidState for a wait that has ended."""
+    """Give or revoke the consent in advance (Q9), or say otherwise how a seat would be taken (Q22): None leaves a thing
+    as it is, `without_credit` goes back to the wallet.
+
+    Raises EntryNotFound, InvalidState for a wait that has ended; for a makeup what `join` refuses.
+    """
+    student = holding.student(entry_id, actor)
     held, entry = holding.hold_live(entry_id, actor)
-    if auto_accept is None:
+    before = Means.of(entry)
+    wishes = Wishes(
+        before.wishes.accept_shorter if accept_shorter is None else accept_shorter,
+        before.wishes.use_compensation if use_compensation is None else use_compensation,
+    )
+    after = Means(
+        before.auto_accept if auto_accept is None else auto_accept and not held.session.is_trial,
+        None if without_credit else credit_id or before.credit_id, wishes,
+    )  # fmt: skip
+    if after == before:
         return
-    auto_accept = auto_accept and not held.session.is_trial
-    if auto_accept == entry.auto_accept:
-        return
-    entry.auto_accept = auto_accept
+    if after.credit_id is not None and after.in_kind != before.in_kind:
+        _check_makeup(held, student, after)
+    after.write(entry)
     db.session.flush()
-    queue.step(held, Step.CONSENT, actor, held.now, entry_id=entry_id, facts={"auto_accept": auto_accept})
+    queue.step(held, Step.CONSENT, actor, held.now, entry_id=entry_id, facts=after.facts)
     audit.record(
         actor, "waitlist.consent_changed", target_type="waitlist_entry", target_id=entry_id, family_id=entry.family_id,
-        before={"auto_accept": not auto_accept}, after={"auto_accept": auto_accept},
+        before=before.facts, after=after.facts,
     )  # fmt: skip
-    if auto_accept:
-        wake_queue_after_commit(held.session.id)
+    wake_queue_after_commit(held.session.id)
 
 
 @transactional

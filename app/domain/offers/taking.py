@@ -10,6 +10,7 @@ from app.domain.audit.actor import Actor, ActorType
 from app.domain.bookings import place, students
 from app.domain.bookings import rules as booking_rules
 from app.domain.bookings.students import Student
+from app.domain.makeups import book as makeups
 from app.domain.offers import telling
 from app.domain.orders import checkout
 from app.domain.seats import service as seats
@@ -32,18 +33,22 @@ def take(
     held: HeldQueue, entry: WaitlistEntry, release: SeatRelease, student: Student, actor: Actor, *, reason: str
 ) -> Taken:
     """Building block: the seat is this entry's. The student's row and the session's are ours. `reason` is one of
-    rules.END_TEXTS. Raises what a booking raises: level, clash, wallet; of a trial TrialAlreadyBooked."""
+    rules.END_TEXTS. Raises what a booking raises: level, clash, wallet; of a trial TrialAlreadyBooked; of a makeup what
+    makeups.book raises (Q22)."""
     session = held.session
     booking_rules.check_session(session.status, session.starts_at, held.now, is_trial=False)
     students.check_free(student, session)
-    if not session.is_trial:
+    if entry.credit_id is not None:
+        makeups.check_credit(makeups.credit_facts(credit_id=entry.credit_id), session, student, held.now)
+    elif not session.is_trial:
         booking_rules.check_level(session.course_rank, student.rank, session.lowest_rank)
     offer = held.offer_of(entry.id)
     if offer is not None:
         queue.end_offer(held, offer, OfferStatus.CONFIRMED, answer="confirm" if reason == "confirmed" else None)
     # Before the booking: it ends whatever wait it finds, and this one has ended by itself.
     queue.end_entry(held, entry, Event.CONFIRM, reason)
-    taken = _order(held, entry, student, actor) if session.is_trial else _booking(held, entry, student, actor)
+    make = _order if session.is_trial else _booking if entry.credit_id is None else _makeup
+    taken = make(held, entry, student, actor)
     queue.step(
         held, Step.CONFIRMED, actor, held.now, entry_id=entry.id, offer_id=offer.id if offer else None,
         release_id=release.id, reason=reason, facts={"booking": taken.booking_id, "order": taken.order_id},
@@ -66,6 +71,15 @@ def _booking(held: HeldQueue, entry: WaitlistEntry, student: Student, actor: Act
     entry.booking_id = booked.booking_id
     db.session.flush()
     return Taken(booked.booking_id, None)
+
+
+def _makeup(held: HeldQueue, entry: WaitlistEntry, student: Student, actor: Actor) -> Taken:
+    seats.book_kept(held.session.id)
+    wishes = makeups.Wishes(entry.accept_shorter, entry.use_compensation)
+    made = makeups.on_seat(held.session, student, entry.credit_id, actor, wishes, user_id=entry.user_id)
+    entry.booking_id = made.booking_id
+    db.session.flush()
+    return Taken(made.booking_id, None)
 
 
 def _order(held: HeldQueue, entry: WaitlistEntry, student: Student, actor: Actor) -> Taken:

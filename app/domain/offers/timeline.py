@@ -4,6 +4,7 @@ then, what a parent who asks 「为什么不是我」 may be told."""
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,7 +26,7 @@ from app.domain.waitlist.models import (
     WaitlistOffer,
 )
 from app.domain.waitlist.rules import CAUSE_TEXTS, END_TEXTS, SKIP_TEXTS, STEP_TEXTS, Step
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 _r, _e, _o, _f = SeatRelease.__table__, WaitlistEntry.__table__, WaitlistOffer.__table__, WaitlistFlow.__table__
 _p, _b, _staff = Profile.__table__, Booking.__table__, Staff.__table__
@@ -95,12 +96,22 @@ class Timeline:
 
 def recent(*, before: int | None = None, after: int | None = None, status: str | None = None) -> Page:
     """Freed seats, the newest first."""
-    query = _releases()
-    if status is not None:
-        query = query.where(_r.c.status == status)
-    page = keyset(query, _r.c.id, before=before, after=after)
-    cards = catalog.session_cards([row.course_schedule_id for row in page.items])
-    return Page([_release(row, cards[row.course_schedule_id]) for row in page.items], page.newer, page.older)
+    page = keyset(_ended(status), _r.c.id, before=before, after=after)
+    return Page(_dressed(page.items), page.newer, page.older)
+
+
+def every(status: str | None) -> Listing:
+    """All of them, for an export."""
+    return whole(_ended(status), _r.c.id, dress=_dressed)
+
+
+def _ended(status: str | None) -> sa.Select:
+    return _releases() if status is None else _releases().where(_r.c.status == status)
+
+
+def _dressed(rows: Sequence[sa.Row]) -> list[Release]:
+    cards = catalog.session_cards([row.course_schedule_id for row in rows])
+    return [_release(row, cards[row.course_schedule_id]) for row in rows]
 
 
 def of_session(schedule_id: int, *, limit: int = 20) -> list[Release]:

@@ -207,6 +207,32 @@ _ALL = (
             Field("thing5", "温馨提示", "请在有效期内预约补课"),
         ),
         "{student} {starts_at} 的{course}可补课一次，请在 {expires_on} 前预约补课。",
+        # Without an occasion of its own: the leave that made it.
+        occasions=(
+            Occasion(
+                "ending", "即将到期时", {"thing5": "即将到期，请尽快预约补课"},
+                "{student} {starts_at} 的{course}还没有补课，待补课 {expires_on} 到期，请尽快预约。",
+            ),
+            Occasion(
+                "choices", "前台推荐课次时", {"thing5": "可补：{choices}"},
+                "{student} {starts_at} 的{course}可以补课了，推荐：{choices}。请在 {expires_on} 前预约。",
+                (Fact("choices", "推荐的课次", "11月21日 10:00、11月22日 09:30"),),
+            ),
+            Occasion(
+                "answered", "前台答复时", {"thing5": "前台答复：{answer}"},
+                "关于{student} {starts_at} 的{course}补课，前台答复：{answer}",
+                (Fact("answer", "前台的答复", "周六上午有空位，已为您留意"),),
+            ),
+            Occasion(
+                "extended", "延长有效期时", {"thing5": "有效期已延长"},
+                "{student} {starts_at} 的{course}待补课已延长到 {expires_on}，请在此前预约补课。",
+            ),
+            Occasion(
+                "void", "作废时", {"thing5": "已作废：{reason}"},
+                "{student} {starts_at} 的{course}待补课已作废。原因：{reason}。如有疑问请联系前台。",
+                (Fact("reason", "作废原因", "已为您退费"),),
+            ),
+        ),
     ),
     Kind(
         "compensation_ending", "课时补偿到期提醒", "pages/makeup/index",

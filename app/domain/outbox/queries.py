@@ -15,7 +15,7 @@ from app.domain.outbox.kinds import KINDS
 from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.outbox.schedule import JOBS
 from app.errors import NotFound
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 _rows = Notification.__table__
 _families = sa.table("families", sa.column("id"), sa.column("name"))
@@ -115,9 +115,17 @@ def select(asked: NoticeFilter) -> sa.Select:
 
 def page(asked: NoticeFilter, *, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:
     """One page of messages, newest first, with the family's name as `family_name`."""
+    return keyset(_named(asked), _rows.c.id, before=before, after=after, limit=limit)
+
+
+def every(asked: NoticeFilter) -> Listing:
+    """All of them, for an export."""
+    return whole(_named(asked), _rows.c.id)
+
+
+def _named(asked: NoticeFilter) -> sa.Select:
     query = select(asked).add_columns(_families.c.name.label("family_name"))
-    query = query.outerjoin(_families, _families.c.id == _rows.c.family_id)
-    return keyset(query, _rows.c.id, before=before, after=after, limit=limit)
+    return query.outerjoin(_families, _families.c.id == _rows.c.family_id)
 
 
 def family_messages(family_id: int, *, before: int | None = None, after: int | None = None, limit: int = 20) -> Page:

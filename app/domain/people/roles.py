@@ -40,6 +40,7 @@ class Permission(StrEnum):
     ADJUSTMENT_ASK = "adjustment.ask"
     ADJUSTMENT_DIRECT = "adjustment.direct"  # complete one's own below the limits
     ADJUSTMENT_APPROVE = "adjustment.approve"
+    ADJUSTMENT_BULK = "adjustment.bulk"  # ask for a whole sheet of adjustments
     ORDER_VIEW = "order.view"
     ORDER_ASK = "order.ask"  # ask WeChat about an order; take its money over the counter, for another to confirm
     ORDER_CONFIRM = "order.confirm"  # the second person of money over the counter
@@ -62,6 +63,8 @@ class Permission(StrEnum):
     STAFF_VIEW = "staff.view"
     STAFF_EDIT = "staff.edit"
     ROLE_APPROVE = "staff.role_approve"  # the second person of a role change
+    JOB_VIEW = "job.view"  # long work: how far it is, and its results
+    JOB_STOP = "job.stop"  # cancel long work, or let it go on
     SYSTEM_VIEW = "system.view"
     SYSTEM_RUN = "system.run"  # run a periodic job by hand
 
@@ -70,12 +73,12 @@ P = Permission
 _FRONT_DESK = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.FAMILY_EDIT, P.REVEAL, P.ADJUSTMENT_VIEW, P.ADJUSTMENT_ASK,
     P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE, P.ORDER_VIEW, P.ORDER_ASK, P.CASE_VIEW,
-    P.WAITLIST_MANAGE, P.MAKEUP_MANAGE,
+    P.WAITLIST_MANAGE, P.MAKEUP_MANAGE, P.JOB_VIEW,
 }  # fmt: skip
 _FINANCE = _FRONT_DESK | {
     P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,
     P.ORDER_CONFIRM, P.REFUND_ASK, P.REFUND_APPROVE, P.CASE_SETTLE, P.WITHDRAWAL_VIEW, P.WITHDRAWAL_APPROVE,
-    P.WITHDRAWAL_PAY,
+    P.WITHDRAWAL_PAY, P.ADJUSTMENT_BULK, P.JOB_STOP,
 }  # fmt: skip
 _MANAGER = _FINANCE | {
     P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE, P.MAKEUP_WAIVE,
@@ -84,6 +87,7 @@ _MANAGER = _FINANCE | {
 _AUDITOR = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.SCHEDULE_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
     P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW, P.EXPORT, P.ORDER_VIEW, P.CASE_VIEW, P.WITHDRAWAL_VIEW,
+    P.JOB_VIEW,
 }  # fmt: skip
 _ADMIN = {P.HOME, P.STAFF_VIEW, P.STAFF_EDIT, P.ROLE_APPROVE, P.SYSTEM_VIEW, P.SYSTEM_RUN, P.POLICY_VIEW}
 

@@ -73,6 +73,11 @@ SKIP_TEXTS = {
     "ARREARS_BLOCKED": "欠费达到上限",
     "OVERDRAFT_LIMIT_EXCEEDED": "余额不足",
     "TRIAL_ALREADY_BOOKED": "已有体验课订单",
+    "NO_CREDIT": "待补课已用完",
+    "CREDIT_EXPIRED": "待补课已过期",
+    "TYPE_NOT_ALLOWED": "课程类型不符",
+    "SHORTER_CLASS": "未同意课时较短",
+    "NOT_ENOUGH_COMPENSATION": "课时补偿不足",
     "BY_STAFF": "员工跳过",
 }
 
@@ -110,7 +115,7 @@ STEP_TEXTS = {
     Step.LEFT: "退出候补",
     Step.REMOVED: "移出候补",
     Step.MOVED: "调整顺位",
-    Step.CONSENT: "修改自动确认授权",
+    Step.CONSENT: "修改候补设置",
     Step.FREED: "座位空出",
     Step.ROUND: "开始一轮通知",
     Step.EXTENDED: "微信迟到，截止顺延",
