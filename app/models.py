@@ -7,8 +7,11 @@ from app.domain.bookings import models as bookings  # noqa: F401
 from app.domain.cases import models as cases  # noqa: F401
 from app.domain.catalog import models as catalog  # noqa: F401
 from app.domain.credits import models as credits  # noqa: F401
+from app.domain.desk import bulk_models as desk_bulk  # noqa: F401
 from app.domain.desk import models as desk  # noqa: F401
 from app.domain.ledger import models as ledger  # noqa: F401
+from app.domain.longjobs import models as longjobs  # noqa: F401
+from app.domain.makeups import models as makeups  # noqa: F401
 from app.domain.orders import models as orders  # noqa: F401
 from app.domain.outbox import models as outbox  # noqa: F401
 from app.domain.people import models as people  # noqa: F401

@@ -21,11 +21,14 @@ from openpyxl.utils.exceptions import InvalidFileException
 from app.text import clean
 
 MAX_BYTES = 64 * 1024 * 1024
+#: of an xlsx when it is unpacked: a few kilobytes may swell to gigabytes
+MAX_UNPACKED = 256 * 1024 * 1024
 MAX_ROWS = 200_000
 CELL_MAX = 1000
 #: stands where an error belongs to no column
 NO_COLUMN = "-"
-_ZIP = b"PK\x03\x04"
+#: how every xlsx begins
+ZIP = b"PK\x03\x04"
 # What openpyxl lets through when an archive, its XML or a part is broken.
 _BROKEN_XLSX = (
     InvalidFileException, zipfile.BadZipFile, zlib.error, LookupError, ValueError, SyntaxError, OSError, TypeError,
@@ -67,22 +70,22 @@ class Sheet:
     errors: list[CellError]
 
 
-def read(data: bytes, columns: Collection[str]) -> Sheet:
+def read(data: bytes, columns: Collection[str], *, max_rows: int = MAX_ROWS) -> Sheet:
     """The rows of a file that has at least these columns; empty lines are left out, other columns ignored.
 
     A cell that cannot be used is an error of the sheet and empty in its row. Raises BadSheet where there is no table.
     """
     if len(data) > MAX_BYTES:
         raise BadSheet(CellError(1, NO_COLUMN, f"文件超过 {MAX_BYTES // 1024 // 1024} MB，请拆成几个文件"))
-    lines = _xlsx_lines(data) if data.startswith(_ZIP) else _csv_lines(data)
+    lines = _xlsx_lines(data) if data.startswith(ZIP) else _csv_lines(data)
     number, header = next(lines, (1, []))
     names = _header(number, header, columns)
     sheet = Sheet([], [])
     for number, cells in lines:
         if not any(str(cell).strip() for cell in cells if cell is not None):
             continue
-        if len(sheet.rows) >= MAX_ROWS:
-            raise BadSheet(CellError(number, NO_COLUMN, f"超过 {MAX_ROWS} 行，请拆成几个文件"))
+        if len(sheet.rows) >= max_rows:
+            raise BadSheet(CellError(number, NO_COLUMN, f"超过 {max_rows} 行，请拆成几个文件"))
         sheet.rows.append(_row(number, cells, names, columns, sheet.errors))
     return sheet
 
@@ -150,6 +153,8 @@ def _csv_lines(data: bytes) -> Iterator[tuple[int, list[Any]]]:
 def _xlsx_lines(data: bytes) -> Iterator[tuple[int, list[Any]]]:
     number = 0
     try:
+        if sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(data)).infolist()) > MAX_UNPACKED:
+            raise BadSheet(CellError(1, NO_COLUMN, "文件展开后太大，请只留要导入的一页，另存后再试"))
         book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # what a writer noted there may be too small, and rows would be lost

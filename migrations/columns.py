@@ -95,6 +95,11 @@ def drop_column(table: str, name: str) -> None:
         op.drop_column(table, name)
 
 
+def drop_index(name: str, table: str) -> None:
+    if name in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
+        op.drop_index(name, table)
+
+
 def drop_table(name: str) -> None:
     if sa.inspect(op.get_bind()).has_table(name):
         op.drop_table(name)

@@ -72,3 +72,15 @@ class ExternalNumberUsed(Invalid):
     """A transfer's own number is good once per method (W14)."""
 
     code = "EXTERNAL_NO_USED"
+
+
+class BatchNotFound(NotFound):
+    code = "BATCH_NOT_FOUND"
+    message = "没有找到这个批次"
+
+
+class BatchAskedBefore(Conflict):
+    """The same rows wait for approval, or are being done (W20). `data` names the batch where it is known."""
+
+    code = "BATCH_ASKED_BEFORE"
+    message = "同样内容的批次正在等待审批或正在执行，不能再提交一次"

@@ -14,6 +14,7 @@ from app.db import db, db_now
 from app.domain.audit import queries as audit_queries
 from app.domain.audit.actor import Actor
 from app.domain.desk import persons, rules
+from app.domain.desk.bulk_models import AdjustmentBatch
 from app.domain.desk.models import AdjustmentStatus, Receipt, WalletAdjustment
 from app.domain.desk.receipts import NewReceipt, likeness
 from app.domain.desk.rules import Wish
@@ -21,7 +22,7 @@ from app.domain.ledger import queries as ledger_queries
 from app.domain.ledger.models import WalletTransaction
 from app.domain.people.models import Family, Staff
 from app.domain.policy import service as policy
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 from app.ranks import nearest_rank
 
 _adj = WalletAdjustment.__table__
@@ -105,6 +106,11 @@ def page(asked: AdjustmentFilter, *, before: int | None = None, after: int | Non
     return keyset(select(asked), _adj.c.id, before=before, after=after, limit=limit)
 
 
+def every(asked: AdjustmentFilter) -> Listing:
+    """All of them, for an export."""
+    return whole(select(asked), _adj.c.id)
+
+
 def family_adjustments(family_id: int, *, before: int | None = None, after: int | None = None) -> Page:
     """The family page's tab (W16)."""
     return page(AdjustmentFilter(family_id=family_id), before=before, after=after, limit=20)
@@ -122,6 +128,11 @@ def _waiting_query() -> sa.Select:
 def approvals(*, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:
     """What waits for a second person, by the clock: what has lapsed is not offered any more."""
     return keyset(_waiting_query(), _adj.c.id, before=before, after=after, limit=limit)
+
+
+def every_approval() -> Listing:
+    """All of what waits, for an export."""
+    return whole(_waiting_query(), _adj.c.id)
 
 
 def approvals_count(*, not_by: int | None = None) -> int:
@@ -198,11 +209,15 @@ def detail(adjustment_id: int, actor: Actor) -> Detail | None:
 
 
 def receipts_of(adjustment_id: int) -> list[sa.Row]:
-    """Its receipts; `flagged_adjustment` is where the one lies that it equals or looks like."""
+    """Its receipts; `flagged_adjustment` or `flagged_withdrawal` is where the one lies that it equals or looks like."""
     other = _receipts.alias("other")
     return list(
         db.session.execute(
-            sa.select(*_receipts.c, other.c.adjustment_id.label("flagged_adjustment"))
+            sa.select(
+                *_receipts.c,
+                other.c.adjustment_id.label("flagged_adjustment"),
+                other.c.withdrawal_id.label("flagged_withdrawal"),
+            )
             .outerjoin(other, other.c.id == _receipts.c.flagged_as)
             .where(_receipts.c.adjustment_id == adjustment_id)
             .order_by(_receipts.c.id)
@@ -216,8 +231,12 @@ def receipt(receipt_id: int) -> sa.Row | None:
 
 
 def known_storage_keys(keys: Sequence[str]) -> set[str]:
-    """Those of these files that belong to a receipt."""
-    return set(db.session.scalars(sa.select(_receipts.c.storage_key).where(_receipts.c.storage_key.in_(keys))))
+    """Those of these files that belong to a receipt, or are the sheet of a batch."""
+    return {
+        key
+        for column in (_receipts.c.storage_key, AdjustmentBatch.__table__.c.storage_key)
+        for key in db.session.scalars(sa.select(column).where(column.in_(keys)))
+    }
 
 
 # ── what it would do (U16) ──────────────────────────────────────────────────────────────────────────

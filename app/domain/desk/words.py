@@ -43,6 +43,7 @@ class ApprovalReason(StrEnum):
     RECEIPT_REUSED = "receipt_reused"
     RECEIPT_LOOKS_ALIKE = "receipt_looks_alike"
     LATE_UNDO = "late_undo"
+    BATCH = "batch"
 
 
 APPROVAL_REASONS = {
@@ -56,6 +57,7 @@ APPROVAL_REASONS = {
     ApprovalReason.RECEIPT_REUSED: "凭证曾经用过",
     ApprovalReason.RECEIPT_LOOKS_ALIKE: "凭证与以前的相似",
     ApprovalReason.LATE_UNDO: "撤销已完成的调整",
+    ApprovalReason.BATCH: "批量调整",
 }
 
 #: type → (code, words): the list of W10; 「其他」 is open to all

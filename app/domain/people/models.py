@@ -26,6 +26,7 @@ class Family(db.Model):
     """The party that owns one wallet."""
 
     __tablename__ = "families"
+    __table_args__ = (sa.Index("ix_families_name", "name"),)  # sheets name families
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)
     #: what staff see, e.g. 张女士家庭
