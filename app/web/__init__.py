@@ -24,6 +24,7 @@ BLUEPRINTS = (
     "app.web.waitlist_report",
     "app.web.orders",
     "app.web.cases",
+    "app.web.withdrawals",
     "app.web.arrears",
     "app.web.receipts",
     "app.web.notices",

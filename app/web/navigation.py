@@ -51,6 +51,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Item("搜索", "search.index", "search", "search"),
             Item("余额调整", "desk.adjustments", "coin-yuan", "adjustment.view", "receipts_missing"),
+            Item("提现", "withdrawals.index", "wallet", "withdrawal.view", "withdrawals_open"),
         ),
     ),
     Group(

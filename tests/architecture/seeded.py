@@ -30,6 +30,7 @@ from app.flows import receipts
 from tests.domain.desk import desk
 from tests.domain.offers.steps import Full
 from tests.domain.orders.steps import order, pay, trial_session
+from tests.domain.withdrawals import steps as withdrawals
 from tests.factories import make_course, make_family, make_session, parent_actor
 from tests.gateways.receipt_files import png
 from tests.portal import actor_of, make_staff
@@ -73,6 +74,7 @@ def ids() -> dict[str, object]:
         "profile_id": family.profile_ids[0],
         "adjustment_id": asked.adjustment_id,
         "receipt_id": db.session.scalar(sa.select(sa.func.max(Receipt.id))),
+        "withdrawal_id": withdrawals.request(make_family(balance="100.00")),
         "staff_id": colleague.id,
         "request_id": role_changes.ask(staff_id=colleague.id, role="finance", reason="转岗", actor=actor_of(admin)),
         "policy_request_id": changes.ask(

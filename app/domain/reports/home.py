@@ -20,6 +20,7 @@ from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.outbox.queries import NoticeFilter
 from app.domain.policy import service as policy
 from app.domain.policy.models import ChangeRequest
+from app.domain.withdrawals import queries as withdrawals
 from app.money import ZERO
 
 _adj = WalletAdjustment.__table__
@@ -46,6 +47,8 @@ class Waiting:
     #: what in money a person must settle (O19), and refunds that wait for a second person (O14)
     cases: int
     refunds: int
+    #: what parents asked to have back: to approve, and to pay out (W21)
+    withdrawals: withdrawals.Open
 
 
 _pending = sa.select(sa.func.count()).select_from(_adj).where(_adj.c.status == AdjustmentStatus.PENDING)
@@ -90,7 +93,7 @@ def waiting() -> Waiting:
     changes = sa.select(sa.func.count()).select_from(ChangeRequest).where(ChangeRequest.status == "pending")
     return Waiting(
         approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks(),
-        cases.open_count(), desk_refunds.waiting(),
+        cases.open_count(), desk_refunds.waiting(), withdrawals.waiting(),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Deciding on an order or a refund from its page: done and shown as it now is, or shown with why not."""
+"""Deciding on an order, a refund or a withdrawal from its page: done and shown as it now is, or shown with why not."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ REFUSED = (Invalid, Conflict, Forbidden, Unavailable)
 
 
 def decided(
-    act: Callable[[], str], context: Callable[[], dict], *, url: str, page: str, fragment: str, **forms
+    act: Callable[[], str], context: Callable[[], dict], *, url: str, page: str, fragment: str, changed: str = CHANGED,
+    **forms,
 ) -> Response:  # fmt: skip
-    """Do it and show `context` as it now is; what was refused is said above it, or beside its field in `forms`."""
+    """Do it and show `context` as it now is, telling browsers that it `changed`; what was refused is said above it, or
+    beside its field in `forms`."""
     limit_money_forms()
     try:
         said = act()
@@ -33,5 +35,5 @@ def decided(
             shown |= {"error": None} | forms
         return render(page, fragment, status=status_of(error), **shown)
     response = redirect_or_fragment(url, fragment, **context())
-    trigger(response, CHANGED)
+    trigger(response, changed)
     return toast(response, said)
