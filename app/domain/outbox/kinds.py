@@ -214,12 +214,12 @@ _ALL = (
                 "{student} {starts_at} 的{course}还没有补课，待补课 {expires_on} 到期，请尽快预约。",
             ),
             Occasion(
-                "choices", "前台推荐课次时", {"thing5": "可补：{choices}"},
+                "choices", "前台推荐课次时", {"thing5": "前台推荐了课次，点开查看"},
                 "{student} {starts_at} 的{course}可以补课了，推荐：{choices}。请在 {expires_on} 前预约。",
                 (Fact("choices", "推荐的课次", "11月21日 10:00、11月22日 09:30"),),
             ),
             Occasion(
-                "answered", "前台答复时", {"thing5": "前台答复：{answer}"},
+                "answered", "前台答复时", {"thing5": "前台已答复，点开查看"},
                 "关于{student} {starts_at} 的{course}补课，前台答复：{answer}",
                 (Fact("answer", "前台的答复", "周六上午有空位，已为您留意"),),
             ),
