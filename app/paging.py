@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,5 +50,55 @@ def keyset(
 
 def capped_count(query: sa.Select, cap: int = COUNT_CAP) -> int:
     """How many rows a query has, counting no further than `cap`: pages say 「10000+」."""
-    inner = query.with_only_columns(sa.literal(1)).order_by(None).limit(cap).subquery()
+    inner = query.with_only_columns(sa.literal(1), maintain_column_froms=True).order_by(None).limit(cap).subquery()
     return db.session.execute(sa.select(sa.func.count()).select_from(inner)).scalar_one()
+
+
+# ── a whole list, for exports ───────────────────────────────────────────────────────────────────────
+
+#: rows read at a time: flat memory, and no statement runs long
+PIECE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Everything that a list shows page by page, in its order. Reading it again reads it anew."""
+
+    pieces: Callable[[], Iterator[Sequence[Any]]]
+    count: Callable[[], int]
+
+
+def whole(
+    query: sa.Select, id_column, *, oldest_first: bool = False, dress: Callable[[Sequence[Any]], Sequence[Any]] = list
+) -> Listing:
+    """The whole of what `keyset` pages. The rows carry the id column by its name; `dress` makes of each piece what the
+    page shows.
+
+    Counting fixes the highest id: what is added later is in neither the count nor the pieces. No cursor and no
+    snapshot stays open from piece to piece, so a row that leaves the list meanwhile is left out.
+    """
+    order = id_column.asc() if oldest_first else id_column.desc()
+    top: int | None = None
+
+    def count() -> int:
+        nonlocal top
+        ids = query.with_only_columns(id_column.label("id"), maintain_column_froms=True).order_by(None).subquery()
+        number, top = db.session.execute(sa.select(sa.func.count(), sa.func.max(ids.c.id))).one()
+        return number
+
+    def pieces() -> Iterator[Sequence[Any]]:
+        part = query if top is None else query.where(id_column <= top)
+        part = part.order_by(order).limit(PIECE)
+        last = None
+        while True:
+            after = part
+            if last is not None:
+                after = part.where(id_column > last if oldest_first else id_column < last)
+            rows = list(db.session.execute(after))
+            if rows:
+                yield dress(rows)
+            if len(rows) < PIECE:
+                return
+            last = getattr(rows[-1], id_column.key)
+
+    return Listing(pieces, count)

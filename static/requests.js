@@ -36,6 +36,7 @@ function rest(button) {
 }
 
 const held = new WeakMap();
+const DOWNLOAD_BEGINS = 3000; // milliseconds
 
 document.addEventListener('htmx:beforeSend', (event) => {
   const { detail } = event;
@@ -66,6 +67,8 @@ document.addEventListener('submit', (event) => {
     if (event.defaultPrevented) return;
     for (const button of form.querySelectorAll('button[type=submit], button:not([type])')) {
       work(button, button === event.submitter);
+      // A file that is taken away leaves the page where it is.
+      if (form.matches('[data-download]')) setTimeout(rest, DOWNLOAD_BEGINS, button);
     }
   });
 });

@@ -13,6 +13,7 @@ from app.web import context, errors, filters, permissions, rendering, security
 BLUEPRINTS = (
     "app.web.auth",
     "app.web.account",
+    "app.web.downloads",
     "app.web.home",
     "app.web.search",
     "app.web.families",
@@ -23,8 +24,8 @@ BLUEPRINTS = (
     "app.web.waitlist",
     "app.web.waitlist_report",
     "app.web.orders",
-    "app.web.cases",
     "app.web.withdrawals",
+    "app.web.cases",
     "app.web.arrears",
     "app.web.receipts",
     "app.web.notices",

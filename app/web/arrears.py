@@ -5,19 +5,20 @@ from __future__ import annotations
 from flask import Blueprint
 
 from app import clock
-from app.domain.audit import exports
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.domain.reports import arrears as figures
 from app.domain.reports import home
 from app.domain.reports.arrears import Show
-from app.web import downloads, labels
 from app.web.context import register_count
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, page_links, text_arg
-from app.web.permissions import current_actor, requires
+from app.web.permissions import requires
 from app.web.rendering import render
 
 bp = Blueprint("arrears", __name__)
+
+SHOWN = {Show.ALL: "全部欠费", Show.LATE: "需要联系", Show.BLOCKED: "已停约"}
 
 register_count("arrears_tasks", lambda _person: home.arrears_tasks())
 
@@ -32,22 +33,20 @@ def index():
                   pages=page_links(page, "arrears.index"), task_days=_task_days())  # fmt: skip
 
 
-@bp.post("/arrears/export")
-@requires(Permission.EXPORT)
-def export():
-    """The list on the screen as csv; a POST, since taking it out is recorded (S2)."""
+def _taken() -> Taking:
     show = _show()
-    exports.note_export(what="arrears", filters={"show": str(show)}, actor=current_actor())
-    head = ["家庭编号", "家庭", "欠费", "开始欠费", "天数", "停约", "放行至", "联系人", "手机号", "最近提醒",
-            "提醒结果"]  # fmt: skip
-    rows = (
-        [one.family_id, one.family_name, one.owed, one.since, one.days, "是" if one.blocked else "否",
-         one.bypass_until if one.bypass_until and one.bypass_until > clock.now() else None, one.parent,
-         one.phone_masked, one.told and one.told.at,
-         one.told and labels.word("notification_status", one.told.status)]
-        for one in figures.every(show)
-    )  # fmt: skip
-    return downloads.csv(f"arrears-{clock.today():%Y%m%d}.csv", head, rows)
+    return Taking(figures.every(show), in_words({"show": SHOWN[show]}))
+
+
+offer("arrears", "欠费跟进", Permission.FAMILY_VIEW, _taken, (
+    Column("家庭编号", "family_id", Kind.NUMBER), Column("家庭", "family_name"), Column("欠费", "owed", Kind.MONEY),
+    Column("开始欠费", "since", Kind.TIME), Column("天数", "days", Kind.NUMBER), Column("停约", "blocked", Kind.YES),
+    Column("放行至", lambda one: one.bypass_until if one.bypass_until and one.bypass_until > clock.now() else None,
+           Kind.TIME),
+    Column("联系人", "parent"), Column("手机号", "phone_masked"),
+    Column("最近提醒", lambda one: one.told and one.told.at, Kind.TIME),
+    labelled("提醒结果", lambda one: one.told and one.told.status, "notification_status"),
+))  # fmt: skip
 
 
 def _show() -> Show:

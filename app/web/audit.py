@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, request, stream_with_context
+from flask import Blueprint, abort, request
 
-from app import clock, csv_export
 from app.column_types import canonical_json
-from app.domain.audit import actions, exports, queries
+from app.domain.audit import actions, queries
 from app.domain.audit.queries import AuditFilter
 from app.domain.people.roles import Permission
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links, text_arg
-from app.web.permissions import current_actor, requires
+from app.web.permissions import requires
 from app.web.rendering import render
 
 bp = Blueprint("audit", __name__)
@@ -45,28 +45,6 @@ def entry(entry_id: int):
                   is_sealed=row.id <= queries.sealed_up_to())  # fmt: skip
 
 
-@bp.post("/audit/export")
-@requires(Permission.AUDIT_VIEW)
-def export():
-    """The list on the screen as csv; a POST, since taking it out is recorded (S2)."""
-    asked = _asked()
-    exports.note_export(what="audit", filters=request.args.to_dict(), actor=current_actor())
-    head = ["编号", "时间", "经办类型", "经办", "动作", "对象", "家庭", "原状态", "新状态", "变动前", "变动后", "原因",
-            "错误", "IP", "请求编号"]  # fmt: skip
-    rows = (
-        [r.id, r.created_at, r.actor_type, r.actor_name, actions.word(r.action),
-         actions.target(r.target_type, r.target_id), r.family_id, r.old_status, r.new_status,
-         _json(r.before), _json(r.after), r.reason, r.error, r.ip, r.request_id]
-        for r in queries.every(asked)
-    )  # fmt: skip
-    name = f"audit-{clock.today():%Y%m%d}.csv"
-    return Response(
-        stream_with_context(csv_export.stream(head, rows)),
-        mimetype="text/csv",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
 def _asked() -> AuditFilter:
     return AuditFilter(
         family_id=int_arg("family"),
@@ -83,3 +61,19 @@ def _asked() -> AuditFilter:
 
 def _json(value: dict | None) -> str | None:
     return None if value is None else canonical_json(value)
+
+
+def _taken() -> Taking:
+    asked = _asked()
+    return Taking(queries.every(asked), in_words(asked, actor_type="actor_type"), asked.family_id)
+
+
+offer("audit", "审计", Permission.AUDIT_VIEW, _taken, (
+    Column("编号", "id", Kind.NUMBER), Column("时间", "created_at", Kind.TIME),
+    labelled("经办类型", "actor_type", "actor_type"), Column("经办", "actor_name"),
+    Column("动作", lambda row: actions.word(row.action)), Column("动作代码", "action"),
+    Column("对象", lambda row: actions.target(row.target_type, row.target_id)),
+    Column("家庭", "family_id", Kind.NUMBER), Column("原状态", "old_status"), Column("新状态", "new_status"),
+    Column("变动前", lambda row: _json(row.before)), Column("变动后", lambda row: _json(row.after)),
+    Column("原因", "reason"), Column("错误", "error"), Column("IP", "ip"), Column("请求编号", "request_id"),
+))  # fmt: skip

@@ -18,6 +18,7 @@ from app.domain.people.roles import Permission
 from app.domain.reports import home
 from app.errors import Conflict, DomainError, Forbidden, Invalid
 from app.web.context import register_count
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.errors import status_of
 from app.web.filter_args import choice_arg, int_arg, page_links
 from app.web.filters import duration
@@ -50,8 +51,7 @@ def case_age(opened_at: datetime) -> tuple[str, str]:
 @requires(Permission.CASE_VIEW)
 def index():
     """What waits, the longest first, with its age; what was settled under its filter."""
-    status = choice_arg("status", LABELS["case_status"]) or CaseStatus.OPEN
-    asked = CaseFilter(status=status, kind=choice_arg("kind", LABELS["case_kind"]), family_id=int_arg("family"))
+    asked = _asked()
     page = queries.page(asked, before=int_arg("before"), after=int_arg("after"))
     receipts = home.receipts_missing() if can(Permission.ADJUSTMENT_VIEW) else 0
     return render("cases/index.html", "cases/_board.html", page=page, asked=asked, counts=queries.counts(), rules=rules,
@@ -99,6 +99,27 @@ def reseat(case_id: int):
 
 
 # ── steps of the views above ────────────────────────────────────────────────────────────────────────
+
+
+def _asked() -> CaseFilter:
+    status = choice_arg("status", LABELS["case_status"]) or CaseStatus.OPEN
+    return CaseFilter(status=status, kind=choice_arg("kind", LABELS["case_kind"]), family_id=int_arg("family"))
+
+
+def _taken() -> Taking:
+    asked = _asked()
+    return Taking(queries.every(asked), in_words(asked, status="case_status", kind="case_kind"), asked.family_id)
+
+
+offer("exceptions", "异常处理", Permission.CASE_VIEW, _taken, (
+    Column("编号", "id", Kind.NUMBER), Column("发生时间", "opened_at", Kind.TIME),
+    labelled("种类", "kind", "case_kind"), Column("说明", "title"), Column("家庭编号", "family_id", Kind.NUMBER),
+    Column("家庭", "family_name"), Column("金额", "amount", Kind.MONEY), Column("订单号", "order_id"),
+    Column("退款单号", "refund_no"), Column("办法", lambda row: rules.GUIDES[row.kind].advice),
+    labelled("状态", "status", "case_status"), Column("处理时间", "settled_at", Kind.TIME),
+    Column("处理人", lambda row: (row.settled_by_name or "系统") if row.settled_at else None),
+    Column("结果", lambda row: rules.settled_text(row.settled_as) if row.settled_as else None),
+))  # fmt: skip
 
 
 def _case(case_id: int):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, abort, request, url_for
 from wtforms.fields.choices import SelectChoice
 
@@ -17,10 +19,9 @@ from app.domain.outbox import queries as outbox_queries
 from app.domain.people import families, family_queries
 from app.domain.people.roles import Permission
 from app.domain.waitlist import queries as waitlist_queries
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.families import MemberStatusForm, StudentForm
-from app.domain.withdrawals import queries as withdrawal_queries
-from app.domain.withdrawals.queries import WithdrawalFilter
 from app.web.forms_token import request_key
 from app.web.labels import LABELS
 from app.web.permissions import can, current_actor, requires
@@ -35,12 +36,7 @@ def show(family_id: int):
     """The family with its newest transactions."""
     wallet = _wallet(family_id)
     page = ledger_queries.staff_history(
-        wallet.id,
-        type=choice_arg("type", LABELS["transaction_type"]),
-        date_from=date_arg("from"),
-        date_to=date_arg("to"),
-        before=int_arg("before"),
-        after=int_arg("after"),
+        wallet.id, **_transactions_asked(), before=int_arg("before"), after=int_arg("after")
     )
     return _tab(family_id, "transactions", "families/_transactions.html", page=page, wallet=wallet,
                 pages=page_links(page, "families.show", family_id=family_id), args=request.args)  # fmt: skip
@@ -53,16 +49,6 @@ def adjustments(family_id: int):
     page = desk_queries.family_adjustments(family_id, before=int_arg("before"), after=int_arg("after"))
     return _tab(family_id, "adjustments", "desk/_family_adjustments.html", page=page,
                 pages=page_links(page, "families.adjustments", family_id=family_id))  # fmt: skip
-@bp.get("/families/<int:family_id>/withdrawals")
-@requires(Permission.WITHDRAWAL_VIEW)
-def withdrawals(family_id: int):
-    """What this family asked to have back, and what became of it (W21)."""
-    asked = WithdrawalFilter(family_id=family_id)
-    page = withdrawal_queries.page(asked, before=int_arg("before"), after=int_arg("after"), limit=20)
-    return _tab(family_id, "withdrawals", "withdrawals/_family_withdrawals.html", page=page,
-                pages=page_links(page, "families.withdrawals", family_id=family_id))  # fmt: skip
-
-
 
 
 @bp.get("/families/<int:family_id>/bookings")
@@ -169,6 +155,14 @@ def parent(family_id: int, user_id: int):
     return toast(redirect_or_fragment(url_for("families.show", family_id=family_id)), f"已保存 {line.name} 的会员状态")
 
 
+def _transactions_asked() -> dict[str, Any]:
+    return {
+        "type": choice_arg("type", LABELS["transaction_type"]),
+        "date_from": date_arg("from"),
+        "date_to": date_arg("to"),
+    }
+
+
 def _sheet(family_id: int):
     sheet = family_queries.family_sheet(family_id)
     if sheet is None:
@@ -192,7 +186,6 @@ _TABS = (
     ("messages", "消息", "families.messages", Permission.NOTICE_VIEW),
     ("audit", "审计", "families.audit", Permission.AUDIT_VIEW),
 )
-    ("withdrawals", "提现", "families.withdrawals", Permission.WITHDRAWAL_VIEW),
 
 
 def _tab(family_id: int, key: str, fragment: str, **context):
@@ -208,3 +201,48 @@ def _tab(family_id: int, key: str, fragment: str, **context):
     context["absorbed"] = [] if wants_fragment() else family_queries.absorbed(family_id)
     return render("families/show.html", "families/_tab.html", sheet=sheet, tabs=tabs, tab=key,
                   tab_fragment=fragment, family_id=family_id, only_tab=wants_fragment(), **context)  # fmt: skip
+
+
+# ── as files: the tabs whose lists are the family's own ─────────────────────────────────────────────
+
+
+def _transactions_taken() -> Taking:
+    wallet, asked = _wallet(int_arg("family") or 0), _transactions_asked()
+    words = in_words({"family_id": wallet.family_id, **asked}, type="transaction_type")
+    return Taking(ledger_queries.every(wallet.id, **asked), words, wallet.family_id)
+
+
+def _bookings_taken() -> Taking:
+    family_id = _wallet(int_arg("family") or 0).family_id
+    return Taking(bookings_queries.every(family_id), in_words({"family_id": family_id}), family_id)
+
+
+def _waits_taken() -> Taking:
+    family_id = _wallet(int_arg("family") or 0).family_id
+    return Taking(waitlist_queries.of_family(family_id), in_words({"family_id": family_id}), family_id)
+
+
+offer("transactions", "流水", Permission.FAMILY_VIEW, _transactions_taken, (
+    Column("序号", "seq", Kind.NUMBER), Column("时间", "created_at", Kind.TIME),
+    labelled("类型", "type", "transaction_type"), Column("说明", "reason"), Column("金额", "amount", Kind.MONEY),
+    Column("变动前余额", "balance_before", Kind.MONEY), Column("变动后余额", "balance_after", Kind.MONEY),
+    labelled("状态", "status", "transaction_status"), Column("学员", "profile_name"),
+    Column("经办", "performed_by_name"), Column("流水号", "id", Kind.NUMBER),
+    Column("冲销流水号", "reverses_id", Kind.NUMBER),
+))  # fmt: skip
+offer("bookings", "预约", Permission.FAMILY_VIEW, _bookings_taken, (
+    Column("编号", "id", Kind.NUMBER), Column("上课时间", "session.starts_at", Kind.TIME),
+    Column("课程", "session.course_name"), Column("教练", "session.coach_name"),
+    Column("场馆", "session.venue_name"), Column("学员", "row.student"), Column("价格", "row.price", Kind.MONEY),
+    Column("已退", "row.refunded", Kind.MONEY), labelled("种类", "row.kind", "booking_kind"),
+    labelled("来源", "row.source", "booking_source"), labelled("状态", "row.status", "booking_status"),
+    Column("预约人", "who_booked"), Column("预约时间", "row.created_at", Kind.TIME), Column("经办", "who_ended"),
+    Column("原因", "row.end_reason"),
+))  # fmt: skip
+offer("family-waits", "家庭候补", Permission.FAMILY_VIEW, _waits_taken, (
+    Column("编号", "id", Kind.NUMBER), Column("上课时间", "schedule.starts_at", Kind.TIME),
+    Column("课程", "schedule.course_name"), Column("学员", "profile_name"),
+    labelled("状态", "status", "waitlist_entry"), Column("位次", "position", Kind.NUMBER),
+    Column("加入时间", "joined_at", Kind.TIME), Column("自动确认", "auto_accept", Kind.YES),
+    Column("结束时间", "ended_at", Kind.TIME),
+))  # fmt: skip

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, abort, request, url_for
 
 from app import clock
-from app.domain.audit import exports
 from app.domain.outbox import queries, resending
 from app.domain.outbox.queries import NoticeFilter
 from app.domain.people.roles import Permission
-from app.web import downloads, notices_report
+from app.web import notices_report
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer, place
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms_token import new_token, request_key
 from app.web.labels import LABELS, word
@@ -74,30 +73,42 @@ def delivery():
                   total=queries.total(days), chart=_chart(days), type_word=type_word, args=request.args)  # fmt: skip
 
 
-@bp.post("/notices/delivery/export")
-@requires(Permission.NOTICE_VIEW)
-def export_delivery():
-    """Both tables of the page as csv, under its filters; a POST, since taking it out is recorded."""
+def _delivery_taken() -> Taking:
+    """Both tables of the page."""
     asked = _report_asked()
-    exports.note_export(what="delivery", filters=_kept(asked), actor=current_actor())
-    head = ["统计", "项目", "送达率", "送达", "失败", "转站内", "未完成"]
     lines = [("按天", line.key, line) for line in queries.delivery_by_day(asked)]
     lines += [("按类型", type_word(line.key), line) for line in queries.delivery_by_type(asked)]
-    rows = (
-        [group, name, downloads.share(line.rate), line.sent, line.failed, line.in_app,
-         line.waiting]
-        for group, name, line in lines
-    )  # fmt: skip
-    return downloads.csv(f"delivery-{asked.date_from}-{asked.date_to}.csv", head, rows)
+    return Taking(lines, in_words(asked, type="notification_type", channel="notification_channel"))
+
+
+offer("delivery", "送达统计", Permission.NOTICE_VIEW, _delivery_taken, (
+    place("统计", 0), place("项目", 1), Column("送达率", lambda row: row[2].rate, Kind.SHARE),
+    Column("送达", lambda row: row[2].sent, Kind.NUMBER), Column("失败", lambda row: row[2].failed, Kind.NUMBER),
+    Column("转站内", lambda row: row[2].in_app, Kind.NUMBER),
+    Column("未完成", lambda row: row[2].waiting, Kind.NUMBER),
+))  # fmt: skip
+
+
+def _taken() -> Taking:
+    asked = _asked()
+    words = in_words(asked, type="notification_type", status="notification_status", channel="notification_channel",
+                     outcome="notification_outcome")  # fmt: skip
+    return Taking(queries.every(asked), words, asked.family_id)
+
+
+offer("notices", "消息", Permission.NOTICE_VIEW, _taken, (
+    Column("编号", "id", Kind.NUMBER), Column("时间", "created_at", Kind.TIME),
+    Column("类型", lambda row: type_word(row.type if row.channel != "feishu" else row.type.partition(".")[0])),
+    Column("标题", "title"), Column("内容", "text"), labelled("状态", "status", "notification_status"),
+    labelled("渠道", "channel", "notification_channel"), Column("家庭编号", "family_id", Kind.NUMBER),
+    Column("家庭", "family_name"), Column("尝试次数", "attempts", Kind.NUMBER),
+    Column("送达时间", "sent_at", Kind.TIME), Column("已读时间", "read_at", Kind.TIME), Column("说明", "error"),
+))  # fmt: skip
 
 
 def type_word(name: str) -> str:
     """A type in words: a parent's message, or a card for staff by the first word of its own."""
     return _CARDS.get(name) or word("notification_type", name)
-
-
-def _kept(asked: NoticeFilter) -> dict[str, str]:
-    return {name: str(value) for name, value in asdict(asked).items() if value is not None}
 
 
 def _sheet(notice_id: int) -> Response:

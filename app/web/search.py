@@ -7,6 +7,7 @@ from flask import Blueprint, request, url_for
 from app.domain.people.roles import Permission
 from app.domain.search import queries as search
 from app.text import clean
+from app.web.downloads import Column, Kind, Taking, in_words, offer
 from app.web.filters import money
 from app.web.permissions import can, requires
 from app.web.rendering import render
@@ -28,6 +29,18 @@ def index():
     return render("search/index.html", fragment, query=query, hits=hits, items=[_item(hit) for hit in hits],
                   address=_address,
                   more_url=url_for("search.index", q=query) if len(hits) >= TYPING else None)  # fmt: skip
+
+
+def _taken() -> Taking:
+    query = clean(request.args.get("q"), 64)
+    return Taking(search.find(query, limit=PAGE) if query else [], in_words({"text": query}))
+
+
+offer("families", "搜索结果", Permission.SEARCH, _taken, (
+    Column("家庭编号", "family_id", Kind.NUMBER), Column("家庭", "family_name"),
+    Column("家长", lambda hit: "、".join(hit.parents)), Column("学员", lambda hit: "、".join(hit.students)),
+    Column("手机号", "phone_masked"), Column("匹配", "matched"), Column("余额", "balance", Kind.MONEY),
+))  # fmt: skip
 
 
 def _address(hit) -> str:

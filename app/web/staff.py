@@ -10,6 +10,7 @@ from app.domain.people.roles import Permission, Role
 from app.errors import Conflict, DomainError, Invalid
 from app.web import labels
 from app.web.context import register_count
+from app.web.downloads import Column, Kind, Taking, labelled, offer
 from app.web.errors import status_of
 from app.web.forms import refusal
 from app.web.forms.staff import EditForm, NewStaffForm, NoteForm, PlainForm, ReasonForm, RoleForm
@@ -31,6 +32,13 @@ def index():
     """All accounts, and the requests that wait for a second person."""
     return render("staff/index.html", lines=queries_staff.staff_list(), requests=queries_staff.open_requests(),
                   token=PlainForm())  # fmt: skip
+
+
+offer("staff", "员工与权限", Permission.STAFF_VIEW, lambda: Taking(queries_staff.staff_list()), (
+    Column("编号", "id", Kind.NUMBER), Column("姓名", "display_name"), Column("用户名", "username"),
+    labelled("角色", "role", "staff_role"), labelled("状态", "status", "staff_status"),
+    Column("已绑定动态验证码", "has_second_factor", Kind.YES), Column("最近登录", "last_seen_at", Kind.TIME),
+))  # fmt: skip
 
 
 @bp.get("/<int:staff_id>")

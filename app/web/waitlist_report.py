@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 from flask import Blueprint, abort
 
 from app import clock
-from app.domain.audit import exports
 from app.domain.catalog import queries as catalog
 from app.domain.people.roles import Permission
 from app.domain.reports import spare as seats
@@ -19,9 +20,10 @@ from app.domain.reports.payments import Span
 from app.domain.reports.waitlist import Figure, Line
 from app.domain.waitlist import history, rules
 from app.domain.waitlist.models import WaitlistPolicy
-from app.web import downloads
+from app.web import labels
+from app.web.downloads import Column, Kind, Taking, in_words, offer, place
 from app.web.filter_args import choice_arg, date_arg, int_arg
-from app.web.permissions import current_actor, requires
+from app.web.permissions import requires
 from app.web.rendering import render
 
 bp = Blueprint("waitlist_report", __name__)
@@ -73,21 +75,6 @@ def broken(promise: str):
     span, type_id = _span(), _type_id()
     return render("waitlist_report/broken.html", span=span, check=promise, found=checks.CHECKS[promise](span, type_id),
                   word=CHECK_WORDS[promise], back=_asked(span, type_id))  # fmt: skip
-
-
-@bp.post("/reports/waitlist/export")
-@requires(Permission.EXPORT)
-def export():
-    """Course type by week as csv; a POST, since taking it out is recorded (S2)."""
-    span, type_id = _span(), _type_id()
-    exports.note_export(what="waitlist_report", filters=_asked(span, type_id), actor=current_actor())
-    head = ["课程类型", "周（周一）", "空出名额", "补上", "截止流失", "无人可补", "候补中", "补上率", "截止流失率",
-            "通知", "预约", "转化率", "补上中位秒", "补上 P90 秒", "失效候补", "没等到名额"]  # fmt: skip
-    found = figures.table(span, type_id)
-    names = {one: name for one, name, _ in found.types}
-    cells = sorted(found.cells.items(), key=lambda item: (item[0][0], item[0][1]))
-    lines = ([names[one], week.isoformat(), *_cells(line)] for (one, week), line in cells)
-    return downloads.csv(f"waitlist-{span.first:%Y%m%d}-{span.last:%Y%m%d}.csv", head, lines)
 
 
 @bp.get("/reports/waitlist/capacity")
@@ -143,13 +130,58 @@ def _windows(asked: int | None) -> list[tuple[int, str]]:
     return [(minutes, f"{minutes} 分钟") for minutes in sorted(usual)]
 
 
-def _cells(line: Line) -> list:
-    share, count = downloads.share, line.counts
-    return [
-        count["freed"], count["filled"], count["lost"], count["returned"], count["kept"], share(line.fill_rate),
-        share(line.lost_rate), count["offers"], count["booked"], share(line.conversion), line.median, line.p90,
-        count["expired"], count["idle"],
-    ]  # fmt: skip
+def _in_force() -> dict[str, str]:
+    """The span and the course type of the address, in words."""
+    span, type_id = _span(), _type_id()
+    return in_words({"date_from": span.first, "date_to": span.last, "type": dict(figures.types()).get(type_id)})
+
+
+def _taken() -> Taking:
+    """Course type by week."""
+    found = figures.table(_span(), _type_id())
+    names = {one: name for one, name, _ in found.types}
+    cells = sorted(found.cells.items(), key=lambda item: (item[0][0], item[0][1]))
+    return Taking([(names[one], week, line) for (one, week), line in cells], _in_force())
+
+
+def _rows_taken() -> Taking:
+    counted = choice_arg("counted", list(Figure))
+    if counted is None:
+        abort(404)
+    figure = Figure(counted)
+    kind = "seat_release" if figure in figures.SEATS else _OFFERS.get(figure, "waitlist_entry")
+    found = [(labels.word(kind, row.status), row) for row in figures.behind(figure, _span(), _type_id())]
+    return Taking(found, in_words({"figure": WORDS[figure]}) | _in_force())
+
+
+_OFFERS = {Figure.OFFERS: "waitlist_offer", Figure.BOOKED: "waitlist_offer"}
+
+
+def _of_line(title: str, read: Callable[[Line], Any], kind: Kind = Kind.NUMBER) -> Column:
+    return Column(title, lambda row: read(row[2]), kind)
+
+
+def _count(title: str, figure: Figure) -> Column:
+    return _of_line(title, lambda line: line.counts[figure])
+
+
+offer("waitlist-report", "候补分析", Permission.SCHEDULE_VIEW, _taken, (
+    place("课程类型", 0), place("周（周一）", 1, Kind.DAY), _count("空出名额", Figure.FREED),
+    _count("补上", Figure.FILLED),
+    _count("截止流失", Figure.LOST), _count("无人可补", Figure.RETURNED), _count("候补中", Figure.KEPT),
+    _of_line("补上率", lambda line: line.fill_rate, Kind.SHARE),
+    _of_line("截止流失率", lambda line: line.lost_rate, Kind.SHARE), _count("通知", Figure.OFFERS),
+    _count("预约", Figure.BOOKED), _of_line("转化率", lambda line: line.conversion, Kind.SHARE),
+    _of_line("补上中位秒", lambda line: line.median), _of_line("补上 P90 秒", lambda line: line.p90),
+    _count("失效候补", Figure.EXPIRED), _count("没等到名额", Figure.IDLE),
+))  # fmt: skip
+offer("waitlist-rows", "候补分析明细", Permission.SCHEDULE_VIEW, _rows_taken, (
+    Column("时间", lambda one: one[1].at, Kind.TIME), Column("课程", lambda one: one[1].course_name),
+    Column("上课时间", lambda one: one[1].starts_at, Kind.TIME), Column("学员", lambda one: one[1].student),
+    Column("家庭", lambda one: one[1].family_name), place("结果", 0),
+    Column("说明", lambda one: rules.END_TEXTS.get(one[1].note)),
+    Column("用时（秒）", lambda one: one[1].seconds, Kind.NUMBER),
+))  # fmt: skip
 
 
 def _chart(weeks: list[tuple[date, Line]]) -> dict:

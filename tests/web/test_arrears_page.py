@@ -83,18 +83,17 @@ def test_the_start_page_leads_to_exactly_those(front):
 def test_export_is_the_list_recorded_and_safe(front, finance):
     owing("-120.50", 20, parent="=HYPERLINK(1)", phone="13812345678")
     owing("-5.00", 0)
-    assert finance.get("/arrears/export").status_code == 405
-    assert front.post("/arrears/export").status_code == 403
-    assert "导出 CSV" not in text(front.get("/arrears"))
-    assert "导出 CSV" in text(finance.get("/arrears"))
-    file = finance.post("/arrears/export?show=late")
+    assert "/exports/arrears" not in text(front.get("/arrears"))
+    assert "/exports/arrears" in text(finance.get("/arrears"))
+    file = finance.post("/exports/arrears?show=late", {"format": "csv"})
     assert file.headers["Content-Disposition"] == f'attachment; filename="arrears-{clock.today():%Y%m%d}.csv"'
-    head, *rows = text(file).strip().splitlines()
+    head, *rows, mark = text(file).strip().splitlines()
     assert head.startswith("\ufeff家庭编号,家庭,欠费")
     assert len(rows) == 1
     assert ",120.50," in rows[0]
     assert ",20,否," in rows[0]
     assert "'=HYPERLINK(1)" in rows[0]
     assert "138****5678" in rows[0]
+    assert "分类：需要联系" in mark
     noted = db.session.scalar(sa.select(AuditEntry).where(AuditEntry.action == "export.made"))
-    assert (noted.target_id, noted.after) == ("arrears", {"filters": {"show": "late"}})
+    assert (noted.target_id, noted.after["rows"], noted.after["filters"]) == ("arrears", 1, {"分类": "需要联系"})

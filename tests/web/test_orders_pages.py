@@ -443,6 +443,6 @@ def test_a_day_without_payments_has_no_rates(front):
 
 
 def test_the_export_is_recorded_and_holds_the_days(finance, paid):
-    answer = finance.post("/orders/analytics/export")
+    answer = finance.post("/exports/payments", {"format": "csv"})
     assert answer.mimetype == "text/csv"
     assert clock.today().isoformat() in text(answer)

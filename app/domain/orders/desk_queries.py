@@ -30,7 +30,7 @@ from app.domain.orders.queries import OrderView
 from app.domain.people.models import Family, Profile, Staff, User
 from app.domain.people.phones import tail_index, whole_index
 from app.domain.seats.models import SeatReservation
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 _o, _a, _p = PaymentOrder.__table__, PaymentAttempt.__table__, PaymentTransaction.__table__
 _n, _f, _s, _u = PaymentNotification.__table__, Family.__table__, Profile.__table__, User.__table__
@@ -61,6 +61,7 @@ class OrderFilter:
     date_to: date | None = None
     #: paid, and nobody has given the child a seat
     unseated: bool = False
+    family_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,12 @@ def orders(
 
 def of_family(family_id: int, *, before: int | None = None, after: int | None = None, limit: int = 20) -> Page:
     """A family's orders, newest first."""
-    query = _rows.where(_o.c.family_id == family_id)
-    page = keyset(query, _o.c.id, before=before, after=after, limit=limit)
-    return Page(_lines(page.items), page.newer, page.older)
+    return orders(OrderFilter(family_id=family_id), before=before, after=after, limit=limit)
+
+
+def every(asked: OrderFilter) -> Listing:
+    """All of them, for an export."""
+    return whole(_asked(asked), _o.c.id, dress=_lines)
 
 
 def _asked(asked: OrderFilter) -> sa.Select:
@@ -114,6 +118,8 @@ def _asked(asked: OrderFilter) -> sa.Select:
     if asked.unseated:
         back = _given_back_of(_o.c.id)
         query = query.where(_o.c.status == OrderStatus.PAID, _o.c.booking_id.is_(None), back < _o.c.amount)
+    if asked.family_id is not None:
+        query = query.where(_o.c.family_id == asked.family_id)
     if asked.date_from:
         query = query.where(_o.c.created_at >= clock.day_bounds(asked.date_from)[0])
     if asked.date_to:

@@ -21,7 +21,7 @@ from app.domain.orders.models import PaymentOrder, PaymentTransaction, Refund, R
 from app.domain.orders.verdict import Rule, VerdictFacts
 from app.domain.people.models import Family, Profile, Staff
 from app.money import ZERO
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 _r, _o, _p = Refund.__table__, PaymentOrder.__table__, PaymentTransaction.__table__
 _b, _f, _s = Booking.__table__, Family.__table__, Profile.__table__
@@ -52,6 +52,7 @@ class RefundFilter:
     refund_to: str | None = None
     date_from: date | None = None
     date_to: date | None = None
+    family_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,17 @@ def refunds(
     asked: RefundFilter, *, before: int | None = None, after: int | None = None, limit: int = 50
 ) -> Page:  # fmt: skip
     """The refunds asked for, newest first."""
+    return keyset(_asked(asked), _r.c.id, before=before, after=after, limit=limit)
+
+
+def every(asked: RefundFilter) -> Listing:
+    """All of them, for an export."""
+    return whole(_asked(asked), _r.c.id)
+
+
+def _asked(asked: RefundFilter) -> sa.Select:
     query = _rows
-    for name in ("status", "refund_to"):
+    for name in ("status", "refund_to", "family_id"):
         value = getattr(asked, name)
         if value is not None:
             query = query.where(_r.c[name] == value)
@@ -84,7 +94,7 @@ def refunds(
         query = query.where(_r.c.created_at >= clock.day_bounds(asked.date_from)[0])
     if asked.date_to:
         query = query.where(_r.c.created_at < clock.day_bounds(asked.date_to)[1])
-    return keyset(query, _r.c.id, before=before, after=after, limit=limit)
+    return query
 
 
 def waiting() -> int:

@@ -21,7 +21,7 @@ from app.domain.people.models import Family, User
 from app.domain.policy import service as policy
 from app.errors import Invalid
 from app.money import ZERO
-from app.paging import Page
+from app.paging import PIECE, Listing, Page
 from app.vault import mask_phone
 
 _w, _f, _n, _u = Wallet.__table__, Family.__table__, Notification.__table__, User.__table__
@@ -140,15 +140,18 @@ def page(show: Show, *, before: str | None = None, after: str | None = None, lim
     return Page(items, newer, older)
 
 
-def every(show: Show, batch: int = 500) -> Iterator[Owing]:
-    """All of them in the order of the list, a batch at a time."""
-    before = None
-    while True:
-        found = page(show, before=before, limit=batch)
-        yield from found.items
-        if found.older is None:
-            return
-        before = found.older
+def every(show: Show) -> Listing:
+    """All of them in the order of the list, for an export."""
+
+    def pieces() -> Iterator[Sequence[Owing]]:
+        before = None
+        while (found := page(show, before=before, limit=PIECE)).items:
+            yield found.items
+            if found.older is None:
+                return
+            before = found.older
+
+    return Listing(pieces, lambda: sums().families[show])
 
 
 def _place(text: str | None) -> tuple[Decimal, int] | None:

@@ -22,7 +22,7 @@ from app.domain.outbox import queries
 from app.domain.outbox.kinds import KINDS
 from app.domain.outbox.models import Channel, Notification, Status
 from app.money import ZERO
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 WEEK = timedelta(days=7)
 #: the share of what could be delivered that N11 asks for
@@ -217,6 +217,15 @@ def acted_rows(
     type: str, month: date, state: str | None, *, before: int | None = None, after: int | None = None, limit: int = 50
 ) -> Page:
     """The messages behind `acted`: id, created_at, channel, read_at, family_id, family_name, state."""
+    return keyset(_acted(type, month, state), _rows.c.id, before=before, after=after, limit=limit)
+
+
+def every_acted(type: str, month: date, state: str | None) -> Listing:
+    """All of them, for an export."""
+    return whole(_acted(type, month, state), _rows.c.id)
+
+
+def _acted(type: str, month: date, state: str | None) -> sa.Select:
     action = ACTIONS[type]
     query = (
         sa.select(
@@ -231,9 +240,7 @@ def acted_rows(
         .outerjoin(_families, _families.c.id == _rows.c.family_id)
         .where(*_arrived(type, month))
     )
-    if state is not None:
-        query = query.where(_state(action) == state)
-    return keyset(query, _rows.c.id, before=before, after=after, limit=limit)
+    return query if state is None else query.where(_state(action) == state)
 
 
 def _state(action: Action) -> sa.ColumnElement:

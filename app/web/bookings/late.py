@@ -13,6 +13,7 @@ from app.errors import Conflict, DomainError, Forbidden, Invalid
 from app.web import labels
 from app.web.bookings.blueprint import bp
 from app.web.bookings.ending import detail_context, shown
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.errors import status_of
 from app.web.filter_args import choice_arg, int_arg, page_links
 from app.web.filters import money as money_text
@@ -30,7 +31,7 @@ ALL = "all"
 @requires(Permission.LATE_REFUND)
 def late_refunds():
     """What waits for a second person; with a filter also what was decided."""
-    asked = choice_arg("status", (*labels.LABELS["late_refund_status"], ALL)) or "pending"
+    asked = _asked()
     page = staff_queries.late_refunds(
         status=None if asked == ALL else asked, before=int_arg("before"), after=int_arg("after")
     )
@@ -78,6 +79,26 @@ def withdraw_late_refund(request_id: int):
         return "已撤回退款申请，预约保留"
 
     return _decided(request_id, form, withdraw)
+
+
+def _asked() -> str:
+    return choice_arg("status", (*labels.LABELS["late_refund_status"], ALL)) or "pending"
+
+
+def _taken() -> Taking:
+    status = None if _asked() == ALL else _asked()
+    return Taking(staff_queries.every_late_refund(status), in_words({"status": status}, status="late_refund_status"))
+
+
+offer("late-refunds", "逾时退款", Permission.LATE_REFUND, _taken, (
+    Column("编号", "id", Kind.NUMBER), Column("申请时间", "row.asked_at", Kind.TIME),
+    Column("家庭编号", "row.family_id", Kind.NUMBER), Column("家庭", "row.family_name"),
+    Column("学员", "row.student"), Column("课程", "session.course_name"),
+    Column("上课时间", "session.starts_at", Kind.TIME), Column("金额", "row.amount", Kind.MONEY),
+    Column("原因", "row.reason"), labelled("状态", "row.status", "late_refund_status"),
+    Column("申请人", "row.asked_by_name"), Column("处理人", "row.decided_by_name"),
+    Column("处理时间", "row.decided_at", Kind.TIME),
+))  # fmt: skip
 
 
 def _decided(request_id: int, form: LateRefundForm, act: Callable[[], str]) -> Response:

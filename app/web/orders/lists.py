@@ -13,6 +13,7 @@ from app.domain.orders.desk_queries import OrderFilter
 from app.domain.people.roles import Permission
 from app.errors import Invalid, Unavailable
 from app.flows import payments
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.errors import status_of
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links, text_arg
 from app.web.forms import refusal
@@ -78,13 +79,32 @@ def ask_number():
 
 
 def _list(form: QuestionForm, http: int = 200) -> Response:
-    asked = OrderFilter(
-        status=choice_arg("status", LABELS["order_status"]), text=text_arg("q"), date_from=date_arg("from"),
-        date_to=date_arg("to"), unseated=request.args.get("seat") == "none",
-    )  # fmt: skip
+    asked = _asked()
     page = desk_queries.orders(asked, before=int_arg("before"), after=int_arg("after"))
     return render("orders/index.html", "orders/_list.html", status=http, page=page, asked=asked, question=form,
                   pages=page_links(page, "orders.index"), filtered=asked != OrderFilter())  # fmt: skip
+
+
+def _asked() -> OrderFilter:
+    return OrderFilter(
+        status=choice_arg("status", LABELS["order_status"]), text=text_arg("q"), date_from=date_arg("from"),
+        date_to=date_arg("to"), unseated=request.args.get("seat") == "none", family_id=int_arg("family"),
+    )  # fmt: skip
+
+
+def _taken() -> Taking:
+    asked = _asked()
+    return Taking(desk_queries.every(asked), in_words(asked, status="order_status"), asked.family_id)
+
+
+offer("orders", "订单", Permission.ORDER_VIEW, _taken, (
+    Column("订单号", "row.order_id"), Column("下单时间", "row.created_at", Kind.TIME),
+    Column("家庭编号", "row.family_id", Kind.NUMBER), Column("家庭", "row.family_name"),
+    Column("学员", "row.student"), Column("下单家长", "who"), Column("体验课", "session.course_name"),
+    Column("上课时间", "session.starts_at", Kind.TIME), Column("金额", "row.amount", Kind.MONEY),
+    Column("已退", "given_back", Kind.MONEY), labelled("状态", "status", "order_status"),
+    Column("已付款未占座", "unseated", Kind.YES), Column("支付时间", "row.paid_at", Kind.TIME),
+))  # fmt: skip
 
 
 def detail_context(order_id: str) -> dict:

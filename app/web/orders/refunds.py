@@ -13,6 +13,7 @@ from app.domain.orders.desk_refunds import RefundFilter
 from app.domain.orders.models import RefundStatus, RefundTo
 from app.domain.people.roles import Permission
 from app.flows import refunds as flow
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.orders import HandForm, NoteForm
 from app.web.forms_token import request_key
@@ -30,10 +31,7 @@ WECHAT_WORDS = {"SUCCESS": "退款成功", "PROCESSING": "退款处理中", "ABN
 @requires(Permission.ORDER_VIEW)
 def refund_list():
     """Every refund; those that wait for a second person by `status=requested`."""
-    asked = RefundFilter(
-        status=choice_arg("status", LABELS["refund_status"]), refund_to=choice_arg("to_where", LABELS["refund_to"]),
-        date_from=date_arg("from"), date_to=date_arg("to"),
-    )  # fmt: skip
+    asked = _asked()
     page = desk_refunds.refunds(asked, before=int_arg("before"), after=int_arg("after"))
     return render("orders/refunds.html", "orders/_refunds.html", page=page, asked=asked, me=current_actor().id,
                   to_pay_out=desk_refunds.to_pay_out(), pages=page_links(page, "orders.refund_list"),
@@ -147,6 +145,30 @@ def close_refund(refund_no: str):
 
 
 # ── steps of the views above ────────────────────────────────────────────────────────────────────────
+
+
+def _asked() -> RefundFilter:
+    return RefundFilter(
+        status=choice_arg("status", LABELS["refund_status"]), refund_to=choice_arg("to_where", LABELS["refund_to"]),
+        date_from=date_arg("from"), date_to=date_arg("to"), family_id=int_arg("family"),
+    )  # fmt: skip
+
+
+def _taken() -> Taking:
+    asked = _asked()
+    words = in_words(asked, status="refund_status", refund_to="refund_to")
+    return Taking(desk_refunds.every(asked), words, asked.family_id)
+
+
+offer("refunds", "退款", Permission.ORDER_VIEW, _taken, (
+    Column("退款单号", "refund_no"), Column("申请时间", "created_at", Kind.TIME),
+    Column("家庭编号", "family_id", Kind.NUMBER), Column("家庭", "family_name"),
+    Column("项目", lambda row: row.description or f"预约 #{row.booking_id}"), Column("订单号", "order_no"),
+    Column("微信交易单号", "transaction_id"), Column("金额", "amount", Kind.MONEY),
+    labelled("退到", "refund_to", "refund_to"), labelled("人工方式", "paid_out_method", "payment_method"),
+    labelled("建议", "verdict", "verdict"), Column("原因", "reason"), labelled("状态", "status", "refund_status"),
+    Column("说明", "error"), Column("申请人", "asked_by_name"), Column("处理人", "decided_by_name"),
+))  # fmt: skip
 
 
 def _by(name: str, form) -> dict:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
 from flask import abort
 
 from app import clock
-from app.domain.audit import exports
 from app.domain.people.roles import Permission
 from app.domain.reports import payments as figures
 from app.domain.reports.payments import Figure, Line, Span
-from app.web import downloads
-from app.web.filter_args import date_arg
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
+from app.web.filter_args import choice_arg, date_arg
 from app.web.orders.blueprint import bp
-from app.web.permissions import current_actor, requires
+from app.web.permissions import requires
 from app.web.rendering import render
 
 #: of the spec: payments that start
@@ -48,29 +48,41 @@ def report_rows(figure: str):
     if figure not in list(Figure):
         abort(404)
     span = _span()
-    return render("orders/report_rows.html", span=span, rows=figures.behind(figure, span), word=WORDS[Figure(figure)])
+    return render("orders/report_rows.html", span=span, rows=figures.behind(figure, span), figure=figure,
+                  word=WORDS[Figure(figure)])  # fmt: skip
 
 
-@bp.post("/orders/analytics/export")
-@requires(Permission.EXPORT)
-def export_report():
-    """The table by day as csv; a POST, since taking it out is recorded."""
+def _count(figure: Figure) -> Callable[[Line], int]:
+    return lambda line: line.counts[figure]
+
+
+def _taken() -> Taking:
     span = _span()
-    exports.note_export(what="payment_report", filters={"from": span.first.isoformat(), "to": span.last.isoformat()},
-                        actor=current_actor())  # fmt: skip
-    head = ["日期", "发起支付", "发起失败", "发起成功率", "微信到账", "未收到通知", "通知率", "释放占座", "超时释放",
-            "及时率", "重复支付", "订座", "订座中位秒", "订座 P90 秒", "未付成"]  # fmt: skip
-    rows = (_cells(line) for line in figures.lines(span)[1:])
-    return downloads.csv(f"payments-{span.first:%Y%m%d}-{span.last:%Y%m%d}.csv", head, rows)
+    return Taking(figures.lines(span)[1:], in_words({"date_from": span.first, "date_to": span.last}))
 
 
-def _cells(line: Line) -> list:
-    share, count = downloads.share, line.counts
-    return [
-        line.on.isoformat(), count["started"], count["start_failed"], share(line.start_rate), count["received"],
-        count["unnotified"], share(line.notified_rate), count["freed"], count["freed_late"], share(line.freed_rate),
-        count["duplicates"], count["paid"], line.median, line.p90, count["unpaid"],
-    ]  # fmt: skip
+def _rows_taken() -> Taking:
+    figure, span = choice_arg("figure", list(Figure)), _span()
+    if figure is None:
+        abort(404)
+    words = in_words({"figure": WORDS[Figure(figure)], "date_from": span.first, "date_to": span.last})
+    return Taking(figures.behind(figure, span), words)
+
+
+offer("payments", "支付分析", Permission.ORDER_VIEW, _taken, (
+    Column("日期", "on", Kind.DAY), Column("发起支付", _count(Figure.STARTED), Kind.NUMBER),
+    Column("发起失败", _count(Figure.START_FAILED), Kind.NUMBER), Column("发起成功率", "start_rate", Kind.SHARE),
+    Column("微信到账", _count(Figure.RECEIVED), Kind.NUMBER),
+    Column("未收到通知", _count(Figure.UNNOTIFIED), Kind.NUMBER), Column("通知率", "notified_rate", Kind.SHARE),
+    Column("释放占座", _count(Figure.FREED), Kind.NUMBER), Column("超时释放", _count(Figure.FREED_LATE), Kind.NUMBER),
+    Column("及时率", "freed_rate", Kind.SHARE), Column("重复支付", _count(Figure.DUPLICATES), Kind.NUMBER),
+    Column("订座", _count(Figure.PAID), Kind.NUMBER), Column("订座中位秒", "median", Kind.NUMBER),
+    Column("订座 P90 秒", "p90", Kind.NUMBER), Column("未付成", _count(Figure.UNPAID), Kind.NUMBER),
+))  # fmt: skip
+offer("payment-rows", "支付分析明细", Permission.ORDER_VIEW, _rows_taken, (
+    Column("时间", "at", Kind.TIME), Column("家庭编号", "family_id", Kind.NUMBER), Column("家庭", "family_name"),
+    Column("订单号", "order_id"), labelled("状态", "status", "order_status"), Column("说明", "note"),
+))  # fmt: skip
 
 
 def _span() -> Span:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from flask import url_for
 
@@ -16,6 +17,7 @@ from app.domain.catalog.models import ScheduleStatus
 from app.domain.catalog.queries import SessionCard
 from app.domain.people import family_queries
 from app.domain.people.roles import Permission
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg
 from app.web.permissions import requires
 from app.web.rendering import render
@@ -70,19 +72,9 @@ class Week:
 @requires(Permission.SCHEDULE_VIEW)
 def week():
     """The week of any day in the address, filtered; for htmx only the calendar itself."""
-    monday = monday_of(date_arg("week") or date_arg("day") or clock.today())
-    coach_id, venue_id = int_arg("coach"), int_arg("venue")
-    options = _options(coach_id, venue_id)
-    filters = {
-        "type": choice_arg("type", [code for code, _ in options.types]),
-        "level": choice_arg("level", [name for name, _ in options.levels]),
-        "coach": coach_id,
-        "venue": venue_id,
-    }
-    sessions = queries.between(
-        clock.day_bounds(monday)[0], clock.day_bounds(monday + WEEK)[0],
-        type=filters["type"], level=filters["level"], coach_id=coach_id, venue_id=venue_id,
-    )  # fmt: skip
+    monday, options = _asked_monday(), _options(int_arg("coach"), int_arg("venue"))
+    filters = _filters(options)
+    sessions = _sessions(monday, filters)
     by_day = grid.by_day(sessions)
     days = [Day(day, by_day.get(day, [])) for day in (monday + timedelta(days=n) for n in range(grid.DAYS))]
     over = [one.id for one in sessions if one.status == ScheduleStatus.FINISHED and one.booked]
@@ -93,6 +85,44 @@ def week():
         kept=kept, options=options, unmarked=roll.unmarked(over),
         here=url_for("schedule.week", week=monday, day=date_arg("day"), **kept),
         links={word: url_for("schedule.week", week=day, **kept) for word, day in _other_weeks(monday).items()},
+    )  # fmt: skip
+
+
+def _taken() -> Taking:
+    """The sessions of the week that is shown, under its filters."""
+    monday, options = _asked_monday(), _options(None, None)
+    filters = _filters(options)
+    words = {"自": monday.isoformat(), "至": (monday + WEEK - timedelta(days=1)).isoformat()}
+    return Taking(_sessions(monday, filters), words | in_words(filters))
+
+
+offer("schedule", "课表", Permission.SCHEDULE_VIEW, _taken, (
+    Column("课次编号", "id", Kind.NUMBER), Column("开始", "starts_at", Kind.TIME), Column("结束", "ends_at", Kind.TIME),
+    Column("课程", "course_name"), Column("类型", "type_name"), Column("级别", "level"), Column("教练", "coach_name"),
+    Column("场馆", "venue_name"), Column("价格", "price", Kind.MONEY), labelled("状态", "status", "session_state"),
+    Column("名额", "capacity", Kind.NUMBER), Column("已预约", "booked", Kind.NUMBER),
+    Column("待支付", "held", Kind.NUMBER), Column("为候补保留", "kept", Kind.NUMBER),
+    Column("空位", "available", Kind.NUMBER), Column("候补", "waitlist_count", Kind.NUMBER),
+))  # fmt: skip
+
+
+def _asked_monday() -> date:
+    return monday_of(date_arg("week") or date_arg("day") or clock.today())
+
+
+def _filters(options: Options) -> dict[str, Any]:
+    return {
+        "type": choice_arg("type", [code for code, _ in options.types]),
+        "level": choice_arg("level", [name for name, _ in options.levels]),
+        "coach": int_arg("coach"),
+        "venue": int_arg("venue"),
+    }
+
+
+def _sessions(monday: date, filters: dict[str, Any]) -> list[SessionCard]:
+    return queries.between(
+        clock.day_bounds(monday)[0], clock.day_bounds(monday + WEEK)[0],
+        type=filters["type"], level=filters["level"], coach_id=filters["coach"], venue_id=filters["venue"],
     )  # fmt: skip
 
 

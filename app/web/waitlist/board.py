@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, abort, make_response, request, url_for
 
 from app.db import db
@@ -11,6 +13,7 @@ from app.domain.offers import board as queues
 from app.domain.offers import board_figures
 from app.domain.people.roles import Permission
 from app.errors import Conflict, DomainError, Forbidden, Invalid
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.errors import status_of
 from app.web.filter_args import choice_arg, int_arg
 from app.web.forms_token import TokenForm, request_key
@@ -57,9 +60,32 @@ def add_seat(schedule_id: int):
     return toast(answer, said, link=url_for("schedule.show", schedule_id=schedule_id))
 
 
+def _asked() -> dict[str, Any]:
+    return {"type": choice_arg("type", [line.code for line in lists.types()]), "show": choice_arg("show", SHOWN),
+            "session": int_arg("session")}  # fmt: skip
+
+
+def _taken() -> Taking:
+    asked = _asked()
+    found = [(queue, line) for queue in queues.queues() if _wanted(queue, asked) for line in queue.lines]
+    return Taking(found, in_words(asked | {"show": SHOWN.get(asked["show"])}))
+
+
+offer("waitlist", "候补看板", Permission.SCHEDULE_VIEW, _taken, (
+    Column("课次编号", lambda one: one[0].session.id, Kind.NUMBER),
+    Column("上课时间", lambda one: one[0].session.starts_at, Kind.TIME),
+    Column("课程", lambda one: one[0].session.course_name), Column("教练", lambda one: one[0].session.coach_name),
+    Column("截止", lambda one: one[0].cutoff_at, Kind.TIME), Column("位次", lambda one: one[1].position, Kind.NUMBER),
+    Column("学员", lambda one: one[1].student), Column("家庭编号", lambda one: one[1].family_id, Kind.NUMBER),
+    Column("家庭", lambda one: one[1].family), labelled("状态", lambda one: one[1].status, "waitlist_entry"),
+    Column("加入时间", lambda one: one[1].joined_at, Kind.TIME),
+    Column("自动确认", lambda one: one[1].auto_accept, Kind.YES),
+    Column("请致电", lambda one: one[1].to_call, Kind.YES), Column("备注", lambda one: one[1].staff_note),
+))  # fmt: skip
+
+
 def _board(revision: str, error: DomainError | None = None) -> Response:
-    asked = {"type": choice_arg("type", [line.code for line in lists.types()]), "show": choice_arg("show", SHOWN),
-             "session": int_arg("session")}  # fmt: skip
+    asked = _asked()
     every = queues.queues()
     return render(
         "waitlist/index.html", "waitlist/_board.html", status=200 if error is None else status_of(error),
