@@ -19,6 +19,8 @@ from app.domain.outbox import queries as outbox_queries
 from app.domain.people import families, family_queries
 from app.domain.people.roles import Permission
 from app.domain.waitlist import queries as waitlist_queries
+from app.domain.withdrawals import queries as withdrawal_queries
+from app.domain.withdrawals.queries import WithdrawalFilter
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.families import MemberStatusForm, StudentForm
@@ -49,6 +51,16 @@ def adjustments(family_id: int):
     page = desk_queries.family_adjustments(family_id, before=int_arg("before"), after=int_arg("after"))
     return _tab(family_id, "adjustments", "desk/_family_adjustments.html", page=page,
                 pages=page_links(page, "families.adjustments", family_id=family_id))  # fmt: skip
+
+
+@bp.get("/families/<int:family_id>/withdrawals")
+@requires(Permission.WITHDRAWAL_VIEW)
+def withdrawals(family_id: int):
+    """What this family asked to have back, and what became of it (W21)."""
+    asked = WithdrawalFilter(family_id=family_id)
+    page = withdrawal_queries.page(asked, before=int_arg("before"), after=int_arg("after"), limit=20)
+    return _tab(family_id, "withdrawals", "withdrawals/_family_withdrawals.html", page=page,
+                pages=page_links(page, "families.withdrawals", family_id=family_id))  # fmt: skip
 
 
 @bp.get("/families/<int:family_id>/bookings")
@@ -180,6 +192,7 @@ def _wallet(family_id: int):
 _TABS = (
     ("transactions", "流水", "families.show", Permission.FAMILY_VIEW),
     ("adjustments", "余额调整", "families.adjustments", Permission.ADJUSTMENT_VIEW),
+    ("withdrawals", "提现", "families.withdrawals", Permission.WITHDRAWAL_VIEW),
     ("bookings", "预约", "families.bookings", Permission.FAMILY_VIEW),
     ("waitlist", "候补", "families.waitlist", Permission.FAMILY_VIEW),
     ("orders", "订单与退款", "families.orders", Permission.ORDER_VIEW),
