@@ -54,7 +54,7 @@ def cards_collect() -> str:
     return f"处理 {delivery.collect_cards()} 个群"
 
 
-def makeups_expire() -> str:
+def credits_expire() -> str:
     """Credits and minutes whose end has passed."""
     return f"结束 {expiry.expire()} 笔"
 
@@ -110,7 +110,7 @@ def waitlist_advance() -> str:
 
 
 def waitlist_promises() -> str:
-    """Whether yesterday's offers were told and its queues closed in time (Q25)."""
+    """Whether yesterday's offers, queues, makeups and minutes were as promised (Q25)."""
     return "未达标：" + "、".join(broken) if (broken := waitlist_alarm.tell()) else "达标"
 
 
@@ -119,7 +119,7 @@ def payments_query() -> str:
     return f"查询 {payment_jobs.query_due()} 笔"
 
 
-def holds_retire() -> str:
+def holds_expire() -> str:
     """Seats whose hold has lapsed (O7)."""
     return f"释放 {payment_jobs.retire_holds()} 个座位"
 
@@ -129,7 +129,7 @@ def orders_expire() -> str:
     return f"处理 {payment_jobs.expire_orders()} 个订单"
 
 
-def refunds_run() -> str:
+def refunds_query() -> str:
     """Refunds to send, and those that WeChat has not told us of (O16)."""
     return f"处理 {refunds.run_due()} 笔"
 

@@ -177,7 +177,7 @@ def test_a_refund_in_two_parts_by_two_persons(product, new_page):
     second = asked(product, finance, order, "120.00", "孩子受伤，不能来了")
     for address, states in ((first, ["succeeded", "requested"]), (second, ["succeeded", "succeeded"])):
         approved(product, manager, address)
-        product.flask("jobs", "run", "refunds_run")
+        product.flask("jobs", "run", "refunds_query")
         wait_until(lambda wanted=states: refund_states(product, phone, openid, order) == wanted)
         seat = api(product, f"/payment/orders/{order}", token_of(phone, openid))["seat_status"]
         assert seat == ("confirmed" if address == first else "released")
@@ -202,7 +202,7 @@ def test_a_refund_that_wechat_cannot_do_is_on_the_board(product, new_page):
     product.sandbox.set_fault("wxpay", refund_result="ABNORMAL")
     try:
         approved(product, manager, asked(product, finance, order, "200.00", "孩子生病"))
-        product.flask("jobs", "run", "refunds_run")
+        product.flask("jobs", "run", "refunds_query")
         wait_until(lambda: refund_states(product, phone, openid, order) == ["failed"])
     finally:
         product.sandbox.clear_faults()
