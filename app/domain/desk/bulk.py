@@ -148,9 +148,9 @@ def lock(batch_id: int) -> AdjustmentBatch:
 
 def end(batch: AdjustmentBatch, event: Event, actor: Actor, reason: str) -> None:
     """End it without moving money: withdrawn, rejected, lapsed."""
-    before = batch.status
+    before, now = batch.status, db_now()
     batch.status = next_state(batch.status, event)
-    batch.decision_note, batch.decided_at, batch.lapses_at = reason, db_now(), None
+    batch.decision_note, batch.decided_at, batch.lapses_at = reason, now, None
     batch.decided_by = actor.id if event == Event.REJECT else None
     db.session.flush()
     audit.record(

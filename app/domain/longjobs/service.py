@@ -183,9 +183,9 @@ def _locked(job_id: int) -> LongJob:
 
 
 def _end(job: LongJob, event: Event) -> None:
-    job.status = rules.next_state(job.status, event)
+    status, now = rules.next_state(job.status, event), db_now()
+    job.status, job.finished_at = status, now
     job.lease_owner = job.lease_until = None
-    job.finished_at = db_now()
 
 
 def _stop(job: LongJob, error: str) -> None:
