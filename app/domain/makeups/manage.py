@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,7 +27,7 @@ from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
-from app.errors import DomainError, Forbidden, Invalid
+from app.errors import DomainError, Forbidden, Invalid, Replayed
 from app.text import clean
 
 REASON_LENGTH = 200
@@ -114,26 +115,34 @@ class Outcome:
 
 def book_several(
     *, credit_ids: Collection[int], schedule_id: int, actor: Actor, accept_shorter: bool = False,
-    use_compensation: bool = False,
+    use_compensation: bool = False, request_key: RequestKey | None = None,
 ) -> list[Outcome]:  # fmt: skip
-    """Several students onto one session, each a booking of its own: a refusal of one does not undo the others (U15)."""
+    """Several students onto one session, each a booking of its own: a refusal of one does not undo the others (U15).
+
+    Asked again under the same key, what was booked is told again as booked.
+    """
     return [
-        _one_of_several(credit_id, schedule_id, actor, accept_shorter, use_compensation)
+        _one_of_several(
+            credit_id, request_key and _key_of(request_key, credit_id), schedule_id=schedule_id, actor=actor,
+            accept_shorter=accept_shorter, use_compensation=use_compensation,
+        )
         for credit_id in dict.fromkeys(credit_ids)
-    ]
+    ]  # fmt: skip
 
 
-def _one_of_several(
-    credit_id: int, schedule_id: int, actor: Actor, accept_shorter: bool, use_compensation: bool
-) -> Outcome:
+def _key_of(whole: RequestKey, credit_id: int) -> RequestKey:
+    key = RequestKey.digest(whole.key, credit_id)[: len(whole.key)]
+    return RequestKey(whole.scope, key, whole.fingerprint, present=asdict)
+
+
+def _one_of_several(credit_id: int, request_key: RequestKey | None, **asked: Any) -> Outcome:
     profile_id = db.session.scalar(sa.select(MakeupCredit.profile_id).where(MakeupCredit.id == credit_id))
     if profile_id is None:
         return Outcome(credit_id, None, CreditNotFound())
     try:
-        made = book.book(
-            schedule_id=schedule_id, profile_id=profile_id, credit_id=credit_id, actor=actor,
-            accept_shorter=accept_shorter, use_compensation=use_compensation,
-        )  # fmt: skip
+        made = book.book(profile_id=profile_id, credit_id=credit_id, request_key=request_key, **asked)
+    except Replayed as replay:
+        made = MadeUp(**replay.answer)
     except Forbidden:
         raise
     except DomainError as refusal:

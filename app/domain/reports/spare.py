@@ -1,12 +1,13 @@
-"""Freed seats that nobody queues for, and whose credits end soon and would fit (Q21).
+"""Freed seats that nobody queues for, and whose credits or minutes end soon and would fit (Q21).
 
 A seat of a queue finds its student by itself. What comes free where nobody waits, or after the cutoff, stays empty
-unless the desk asks somebody: best a student whose makeup credit is about to end.
+unless the desk asks somebody: best a student whose makeup credit, or whose compensation minutes, are about to end.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,21 +22,27 @@ from app.domain.catalog import queries as catalog
 from app.domain.catalog.held import FREE
 from app.domain.catalog.models import Course, CourseSchedule, CourseType, ScheduleStatus
 from app.domain.catalog.queries import SessionCard
-from app.domain.credits.models import CreditStatus, MakeupCredit
+from app.domain.credits import rules as credit_rules
+from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit
+from app.domain.credits.rules import Exchange
+from app.domain.makeups.session_queries import minutes_of
 from app.domain.people.models import Family, Level, Profile, ProfileStatus
+from app.domain.policy import service as policy
 
-#: classes this far ahead, seats freed this far back, credits that end this soon
+#: classes this far ahead, seats freed this far back, credits and minutes that end this soon
 AHEAD, BACK, SOON = timedelta(days=3), timedelta(days=7), timedelta(days=14)
 #: students shown beside one class
 MOST = 8
 
 _s, _c, _b = CourseSchedule.__table__, Course.__table__, Booking.__table__
 _k, _p, _f, _l = MakeupCredit.__table__, Profile.__table__, Family.__table__, Level.__table__
+_lots = CompensationLot.__table__
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A student with a credit that ends soon. `difference`: minutes that this class is longer than the missed one."""
+    """A student with a credit, which ends soon or whose minutes do. `exchange` says what the class's length means in
+    minutes; `balance` is what the student has, `ending` of it what ends soon, the first of it at `minutes_end`."""
 
     credit_id: int
     profile_id: int
@@ -43,12 +50,20 @@ class Fit:
     family_id: int
     family_name: str
     valid_until: datetime
-    difference: int
+    exchange: Exchange
+    balance: int
+    ending: int
+    minutes_end: datetime | None
+
+    @property
+    def soonest(self) -> datetime:
+        """When the first of what would be lost ends."""
+        return self.valid_until if self.minutes_end is None else min(self.valid_until, self.minutes_end)
 
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A class with `freed` seats given up in the last days and still empty; `fits` by the end of their credits."""
+    """A class with `freed` seats given up in the last days and still empty; `fits` by what ends first."""
 
     session: SessionCard
     freed: int
@@ -64,10 +79,18 @@ def spare() -> list[Spare]:
         return []
     sessions = sorted(catalog.session_cards(list(freed)).values(), key=lambda one: (one.starts_at, one.id))
     facts = {row.id: row for row in db.session.execute(_facts(freed))}
-    credits, busy = _credits(now), _busy(now)
+    lots = _lots_ending(now)
+    credits, busy = _credits(now, lots), _busy(now)
+    balances = minutes_of({one.profile_id for one in credits}, now)
+    unit = policy.get("compensation_unit")
     found = []
     for session in sessions:
-        fits = [_fit(one, session) for one in credits if _fits(one, session, facts[session.id], busy)]
+        fits = [
+            _fit(one, session, unit, balances, lots) for one in credits if _fits(one, session, facts[session.id], busy)
+        ]
+        # A student once, with the credit that ends first.
+        once = {one.profile_id: one for one in reversed(fits)}.values()
+        fits = sorted(once, key=lambda one: (one.soonest, one.credit_id))
         found.append(Spare(session, min(freed[session.id], session.available), fits[:MOST], len(fits[MOST:])))
     return found
 
@@ -103,8 +126,19 @@ def _facts(ids: dict[int, int]) -> sa.Select:
     )
 
 
-def _credits(now: datetime) -> list[sa.Row]:
-    """Open credits that end soon, the soonest first, with their student's confirmed level."""
+def _lots_ending(now: datetime) -> dict[int, tuple[int, datetime]]:
+    """Student → the minutes that end soon, and when the first of them do."""
+    query = (
+        sa.select(_lots.c.profile_id, sa.func.sum(_lots.c.minutes_left), sa.func.min(_lots.c.expires_at))
+        .where(_lots.c.minutes_left > 0, _lots.c.expires_at > now, _lots.c.expires_at <= now + SOON)
+        .group_by(_lots.c.profile_id)
+    )
+    return {profile_id: (int(left), end) for profile_id, left, end in db.session.execute(query)}
+
+
+def _credits(now: datetime, lots: Collection[int]) -> list[sa.Row]:
+    """Open credits that end soon, or whose student's minutes do, with the student's confirmed level; the soonest end
+    first."""
     own, missed = _l.alias("own"), _l.alias("missed")
     query = (
         sa.select(
@@ -119,8 +153,8 @@ def _credits(now: datetime) -> list[sa.Row]:
             .outerjoin(missed, missed.c.id == _k.c.level_id)
         )
         .where(
-            _k.c.status == CreditStatus.AVAILABLE, _k.c.valid_until > now, _k.c.valid_until <= now + SOON,
-            _p.c.status == ProfileStatus.ACTIVE,
+            _k.c.status == CreditStatus.AVAILABLE, _k.c.valid_until > now,
+            sa.or_(_k.c.valid_until <= now + SOON, _k.c.profile_id.in_(lots)), _p.c.status == ProfileStatus.ACTIVE,
         )
         .order_by(_k.c.valid_until, _k.c.id)
     )  # fmt: skip
@@ -155,6 +189,13 @@ def _fits(credit: sa.Row, session: SessionCard, facts: sa.Row, busy: dict) -> bo
     )
 
 
-def _fit(credit: sa.Row, session: SessionCard) -> Fit:
-    return Fit(credit.id, credit.profile_id, credit.student, credit.family_id, credit.family_name, credit.valid_until,
-               session.duration_minutes - credit.minutes)  # fmt: skip
+def _fit(
+    credit: sa.Row, session: SessionCard, unit: timedelta, balances: dict[int, int],
+    lots: dict[int, tuple[int, datetime]],
+) -> Fit:  # fmt: skip
+    ending, minutes_end = lots.get(credit.profile_id, (0, None))
+    return Fit(
+        credit.id, credit.profile_id, credit.student, credit.family_id, credit.family_name, credit.valid_until,
+        credit_rules.exchange(credit.minutes, session.duration_minutes, unit), balances.get(credit.profile_id, 0),
+        ending, minutes_end,
+    )  # fmt: skip

@@ -115,7 +115,7 @@ def test_who_fits_and_who_does_not():
     busy = credit(course, level="L2", own="L2")
     booking(make_session(starts_in=DAY), busy, "booked")
     [found] = spare()
-    assert [(fit.family_id, fit.difference) for fit in found.fits] == [(soon.id, 15), (late.id, -30)]
+    assert [(fit.family_id, fit.exchange.difference) for fit in found.fits] == [(soon.id, 15), (late.id, -30)]
 
 
 def test_no_more_than_a_page_shows_and_nobody_waits_there():

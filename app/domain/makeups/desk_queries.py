@@ -1,0 +1,220 @@
+"""What the desk's page 补课安排 lists (M9, M11): open credits with their student, missed class and end.
+
+Open credits are read along the index of state and end, so that a page costs as much with five thousand of them as with
+fifty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db import db
+from app.domain.bookings.models import Booking
+from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType
+from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest, RequestStatus
+from app.domain.people.models import Family, Level, Profile
+from app.domain.policy import service as policy
+from app.paging import Listing, Page, capped_count
+
+_k, _p, _f, _l, _b = (model.__table__ for model in (MakeupCredit, Profile, Family, Level, Booking))
+_s, _c, _t, _h = (model.__table__ for model in (CourseSchedule, Course, CourseType, Coach))
+_r, _lots = MakeupRequest.__table__, CompensationLot.__table__
+
+PER_PAGE = 50
+#: a place in the list by the end of credits: microseconds since 1970, and the credit's id
+_POSITION = re.compile(r"([0-9]{1,16})-([0-9]{1,18})")
+_EPOCH, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+# ── the list ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class CreditFilter:
+    """What a person asked for; None means all. `type` is a type's code, `level` a level's name, `ending` days. `text`
+    is part of a name; `families` are those that a search found for it besides."""
+
+    text: str | None = None
+    families: tuple[int, ...] = ()
+    family_id: int | None = None
+    type: str | None = None
+    level: str | None = None
+    ending: int | None = None
+    asked: bool = False
+    with_minutes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Open credits: all of them, those the desk was asked to arrange, those that end soon, those whose students have
+    compensation minutes."""
+
+    open: int
+    asked: int
+    ending: int
+    with_minutes: int
+
+
+def _left(now: datetime) -> sa.ScalarSelect[int]:
+    """The minutes that the student of a credit could use now."""
+    return (
+        sa.select(sa.func.coalesce(sa.func.sum(_lots.c.minutes_left), 0))
+        .where(_lots.c.profile_id == _k.c.profile_id, _lots.c.expires_at > now)
+        .correlate(_k)
+        .scalar_subquery()
+    )
+
+
+def is_open(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """A row of `makeup_credits` can still be used."""
+    return (_k.c.status == CreditStatus.AVAILABLE, _k.c.valid_until > now)
+
+
+def _ends_soon(now: datetime) -> sa.ColumnElement[bool]:
+    return _k.c.valid_until <= now + policy.get("makeup_credit_reminder")
+
+
+def _was_asked() -> sa.ColumnElement[bool]:
+    return sa.exists().where(_r.c.live_credit_id == _k.c.id).correlate(_k)
+
+
+def select(asked: CreditFilter) -> sa.Select:
+    """The open credits asked for, unordered."""
+    now = clock.now()
+    query = (
+        sa.select(
+            _k.c.id, _k.c.profile_id, _k.c.family_id, _k.c.minutes, _k.c.valid_until, _k.c.created_at,
+            _p.c.name.label("student"), _f.c.name.label("family_name"), _t.c.name.label("type_name"),
+            _l.c.name.label("level"), _c.c.name.label("course"), _s.c.starts_at.label("missed_at"),
+            _h.c.name.label("coach"), _left(now).label("balance"), _r.c.id.label("request_id"), _r.c.asked_at,
+            _r.c.text, _r.c.wishes,
+        )
+        .select_from(
+            _k.join(_p, _p.c.id == _k.c.profile_id)
+            .join(_f, _f.c.id == _k.c.family_id)
+            .join(_t, _t.c.id == _k.c.course_type_id)
+            .join(_b, _b.c.id == _k.c.booking_id)
+            .join(_s, _s.c.id == _b.c.course_schedule_id)
+            .join(_c, _c.c.id == _s.c.course_id)
+            .join(_h, _h.c.id == _s.c.coach_id)
+            .outerjoin(_l, _l.c.id == _k.c.level_id)
+            .outerjoin(_r, _r.c.live_credit_id == _k.c.id)
+        )
+        .where(*is_open(now))
+    )  # fmt: skip
+    if asked.text:
+        named = [one.contains(asked.text, autoescape=True) for one in (_p.c.name, _f.c.name)]
+        query = query.where(sa.or_(*named, _k.c.family_id.in_(asked.families)))
+    if asked.family_id is not None:
+        query = query.where(_k.c.family_id == asked.family_id)
+    if asked.type:
+        query = query.where(_t.c.code == asked.type)
+    if asked.level:
+        query = query.where(_l.c.name == asked.level)
+    if asked.ending is not None:
+        query = query.where(_k.c.valid_until <= now + timedelta(days=asked.ending))
+    if asked.asked:
+        query = query.where(_r.c.id.is_not(None))
+    if asked.with_minutes:
+        query = query.where(_left(now) > 0)
+    return query
+
+
+def page(asked: CreditFilter, *, before: str | None = None, after: str | None = None, limit: int = PER_PAGE) -> Page:
+    """One page, what ends first on top. `before` and `after` are positions that a page gave; others count as none."""
+    above, below = _position(after), _position(before)
+    query = select(asked)
+    backwards = below is not None and above is None
+    if above is not None:
+        query = query.where(_beyond(above))
+    elif below is not None:
+        query = query.where(
+            sa.or_(_k.c.valid_until < below[0], sa.and_(_k.c.valid_until == below[0], _k.c.id < below[1]))
+        )
+    order = (_k.c.valid_until.desc(), _k.c.id.desc()) if backwards else (_k.c.valid_until, _k.c.id)
+    rows = list(db.session.execute(query.order_by(*order).limit(limit + 1)))
+    more, rows = len(rows) > limit, rows[:limit]
+    if not rows:
+        return Page([], None, None)
+    rows = rows[::-1] if backwards else rows
+    later = _place(rows[-1]) if more or backwards else None
+    sooner = _place(rows[0]) if above is not None or (backwards and more) else None
+    return Page(rows, later, sooner)
+
+
+def every(asked: CreditFilter) -> Listing:
+    """All of them in the same order, for an export."""
+
+    def pieces() -> Iterator[Sequence[Any]]:
+        last: str | None = None
+        while True:
+            found = page(asked, after=last, limit=1000)
+            if found.items:
+                yield found.items
+            if found.newer is None:
+                return
+            last = found.newer
+
+    return Listing(pieces, lambda: capped_count(select(asked), cap=2**62))
+
+
+def _beyond(position: tuple[datetime, int]) -> sa.ColumnElement[bool]:
+    end, last = position
+    # The first half alone lets the index of state and end be entered at the right place.
+    return sa.and_(_k.c.valid_until >= end, sa.or_(_k.c.valid_until > end, _k.c.id > last))
+
+
+def _place(row: sa.Row) -> str:
+    return f"{(row.valid_until - _EPOCH) // _TICK}-{row.id}"
+
+
+def _position(text: str | None) -> tuple[datetime, int] | None:
+    found = _POSITION.fullmatch(text or "")
+    return None if found is None else (_EPOCH + int(found[1]) * _TICK, int(found[2]))
+
+
+def count(asked: CreditFilter) -> int:
+    """How many a filter finds, capped."""
+    return capped_count(select(asked))
+
+
+def counts() -> Counts:
+    """The figures above the list, in one look at the open credits."""
+    now = clock.now()
+    with_minutes = _k.c.profile_id.in_(
+        sa.select(_lots.c.profile_id).where(_lots.c.minutes_left > 0, _lots.c.expires_at > now)
+    )
+    query = sa.select(
+        sa.func.count(), _sum(_k.c.id.in_(sa.select(_r.c.live_credit_id).where(_r.c.live_credit_id.is_not(None)))),
+        _sum(_ends_soon(now)), _sum(with_minutes),
+    ).where(*is_open(now))  # fmt: skip
+    return Counts(*(int(value or 0) for value in db.session.execute(query).one()))
+
+
+def _sum(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.sum(sa.case((condition, 1), else_=0))
+
+
+def asked_count() -> int:
+    """Requests that wait for an answer."""
+    query = sa.select(sa.func.count()).select_from(_r).where(_r.c.status == RequestStatus.OPEN)
+    return db.session.execute(query).scalar_one()
+
+
+def ending_count() -> int:
+    """Open credits that end within the time in which families are reminded."""
+    now = clock.now()
+    query = sa.select(sa.func.count()).select_from(_k).where(*is_open(now), _ends_soon(now))
+    return db.session.execute(query).scalar_one()
+
+
+def request_of(credit_id: int) -> MakeupRequest | None:
+    """The request for this credit that waits for an answer, else the last one."""
+    query = sa.select(MakeupRequest).where(MakeupRequest.credit_id == credit_id).order_by(MakeupRequest.id.desc())
+    return db.session.scalar(query.limit(1))
