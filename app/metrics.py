@@ -32,7 +32,7 @@ from app.domain.bookings import reminders
 from app.domain.ledger import arrears
 from app.domain.ledger.models import LedgerAnchor
 from app.domain.outbox.models import JobRun, Notification, Status
-from app.domain.reports import waitlist_checks
+from app.domain.reports import makeups_checks, waitlist_checks
 from app.domain.reports.payments import Span
 
 bp = Blueprint("metrics", __name__)
@@ -120,7 +120,7 @@ class _Known(Collector):
         for check in health.checks():
             up.add_metric([check.name], {health.OK: 1.0, health.DEGRADED: 0.5}.get(check.status, 0.0))
         yield up
-        for read in (_clock, _outbox, _deliveries, _jobs, _anchors, _arrears, _reminders, _waitlist, _queues):
+        for read in (_clock, _outbox, _deliveries, _jobs, _anchors, _arrears, _reminders, _waitlist, _makeups, _queues):
             try:
                 yield from read()
             except (SQLAlchemyError, RedisError, ConfigError, OSError) as error:
@@ -209,15 +209,31 @@ def _reminders() -> Iterable[Metric]:
     )
 
 
-def _waitlist() -> Iterable[Metric]:
-    """Of yesterday and today, so that an alarm does not fall silent at midnight."""
+def _two_days() -> Span:
+    """Yesterday and today, so that an alarm does not fall silent at midnight."""
     today = clock.today()
-    span = Span(today - timedelta(days=1), today)
+    return Span(today - timedelta(days=1), today)
+
+
+def _makeups() -> Iterable[Metric]:
+    span = _two_days()
+    judged = GaugeMetricFamily("desk_makeup_promises", "Makeup bookings and lots of these two days", labels=["promise"])
+    broken = GaugeMetricFamily("desk_makeup_promises_broken", "Those that failed or are wrong", labels=["promise"])
+    for name, check in makeups_checks.CHECKS.items():
+        found = check(span)
+        judged.add_metric([name], found.judged)
+        broken.add_metric([name], len(found.broken))
+    yield judged
+    yield broken
+
+
+def _waitlist() -> Iterable[Metric]:
+    span = _two_days()
     judged = GaugeMetricFamily("desk_waitlist_promises", "Offers and cutoffs of these two days", labels=["promise"])
     broken = GaugeMetricFamily("desk_waitlist_promises_broken", "Those that came late", labels=["promise"])
     for name, check in waitlist_checks.CHECKS.items():
         found = check(span)
-        judged.add_metric([name], len(found.promises))
+        judged.add_metric([name], found.judged)
         broken.add_metric([name], len(found.broken))
     yield judged
     yield broken

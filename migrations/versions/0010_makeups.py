@@ -1,4 +1,5 @@
-"""Compensation minutes: lots, what bookings took of them, and their history; requests for a makeup.
+"""Compensation minutes: lots, what bookings took of them, and their history; requests for a makeup;
+calls to book one that failed.
 
 Revision ID: 0010_makeups
 Revises: 0009_cash_refunds
@@ -124,6 +125,16 @@ def upgrade() -> None:
     )
     create_index("ix_makeup_requests_status", "makeup_requests", ["status", "asked_at"])
     create_index("ix_makeup_requests_family_id", "makeup_requests", ["family_id"])
+    create_table(
+        "makeup_failures",
+        sa.Column("id", big_id(), autoincrement=True, nullable=False),
+        sa.Column("course_schedule_id", sa.BigInteger(), nullable=False),
+        sa.Column("profile_id", sa.BigInteger(), nullable=False),
+        sa.Column("error", ascii_(64), nullable=False),
+        sa.Column("failed_at", utc(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_makeup_failures"),
+    )
+    create_index("ix_makeup_failures_failed_at", "makeup_failures", ["failed_at"])
     for action in ("UPDATE", "DELETE"):
         refuse(
             f"compensation_history_no_{action.lower()}",
@@ -134,6 +145,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    drop_table("makeup_failures")
     drop_table("makeup_requests")
     drop_table("compensation_history")
     drop_table("compensation_usages")

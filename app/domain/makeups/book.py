@@ -26,6 +26,7 @@ from app.domain.credits.models import HistoryKind, MakeupCredit
 from app.domain.credits.rules import Exchange
 from app.domain.makeups import rules
 from app.domain.makeups.errors import TypeNotAllowed
+from app.domain.makeups.failures import noted
 from app.domain.people import roles
 from app.domain.people.models import Level
 from app.domain.people.roles import Permission
@@ -84,6 +85,7 @@ def credit_facts(*, credit_id: int | None = None, booking_id: int | None = None)
     return None if row is None else CreditFacts(*row)
 
 
+@noted
 @transactional
 def book(
     *,

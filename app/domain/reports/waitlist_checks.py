@@ -61,6 +61,10 @@ class Check:
     goal: Decimal
 
     @property
+    def judged(self) -> int:
+        return len(self.promises)
+
+    @property
     def kept(self) -> int:
         return sum(1 for one in self.promises if one.kept)
 
