@@ -97,18 +97,24 @@ def around(names: Sequence[str], mark: Mark) -> Iterator[tuple[str, str]]:
             f' Id="rId2" Type="{_PACKAGE}/relationships/metadata/core-properties" Target="docProps/core.xml"/>'
         ),
     )
-    sheets = "".join(
-        f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{_TYPE}.worksheet+xml"/>' for n in numbers
+    yield "[Content_Types].xml", _types(numbers)
+
+
+def _types(numbers: Sequence[int]) -> str:
+    parts = [
+        ("workbook", "sheet.main"),
+        *((f"worksheets/sheet{n}", "worksheet") for n in numbers),
+        ("styles", "styles"),
+    ]
+    overrides = "".join(
+        f'<Override PartName="/xl/{name}.xml" ContentType="{_TYPE}.{kind}+xml"/>' for name, kind in parts
     )
-    yield (
-        "[Content_Types].xml",
+    return (
         f'{_XML}<Types xmlns="{_PACKAGE}/content-types"><Default Extension="rels"'
         ' ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Default Extension="xml" ContentType="application/xml"/>'
-        f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>{sheets}'
-        f'<Override PartName="/xl/styles.xml" ContentType="{_TYPE}.styles+xml"/><Override'
+        f'<Default Extension="xml" ContentType="application/xml"/>{overrides}<Override'
         ' PartName="/docProps/core.xml" ContentType="application/vnd.openxmlformats-package.core-properties+xml"/>'
-        "</Types>",
+        "</Types>"
     )
 
 

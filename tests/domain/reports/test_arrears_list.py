@@ -26,8 +26,12 @@ def owing(balance: str, *, days: int = 0, **more):
         return make_family(balance=balance, **more)
 
 
+def every(show: Show = Show.ALL) -> list[arrears.Owing]:
+    return [one for piece in arrears.every(show).pieces() for one in piece]
+
+
 def families(show: Show = Show.ALL) -> list[int]:
-    return [one.family_id for one in arrears.every(show)]
+    return [one.family_id for one in every(show)]
 
 
 def test_who_owes_most_stands_first_and_nobody_else_is_there():
@@ -54,7 +58,7 @@ def test_late_is_what_the_task_list_counts():
     long = owing("-30.00", days=40)
     assert families(Show.LATE) == [long.id, exactly.id]
     assert home.arrears_tasks() == arrears.sums().families["late"] == 2
-    assert [one.days for one in arrears.every(Show.LATE)] == [40, 14]
+    assert [one.days for one in every(Show.LATE)] == [40, 14]
 
 
 def test_blocked_is_what_the_wallet_says():
@@ -64,13 +68,13 @@ def test_blocked_is_what_the_wallet_says():
     control.freeze(family_id=made[3].id, reason="核对", actor=manager)
     blocked = {family.id for family in made if queries.wallet(family_id=family.id).state == "blocked"}
     assert blocked == set(families(Show.BLOCKED)) == {made[1].id, made[3].id, made[4].id}
-    assert {one.family_id for one in arrears.every(Show.ALL) if one.blocked} == blocked
+    assert {one.family_id for one in every() if one.blocked} == blocked
     assert arrears.sums().families["blocked"] == 3
     with clock.travel(by=timedelta(days=1)):
         assert made[2].id in families(Show.BLOCKED), "a bypass ends by itself"
 
 
-def test_page_by_page_both_ways_with_equal_sums():
+def test_page_by_page_both_ways_with_equal_sums(monkeypatch):
     made = [owing(sum_).id for sum_ in ("-50.00", "-20.00", "-20.00", "-20.00", "-10.00")]
     first = arrears.page(Show.ALL, limit=2)
     second = arrears.page(Show.ALL, before=first.older, limit=2)
@@ -82,7 +86,9 @@ def test_page_by_page_both_ways_with_equal_sums():
     again = arrears.page(Show.ALL, after=back.newer, limit=2)
     assert [one.family_id for one in again.items] == made[:2]
     assert again.newer is None
-    assert [one.family_id for one in arrears.every(Show.ALL, batch=2)] == made
+    monkeypatch.setattr(arrears, "PIECE", 2)
+    assert families() == made
+    assert arrears.every(Show.ALL).count() == len(made)
 
 
 @pytest.mark.parametrize("place", ["", "x", "1_x", "_", "1.234_5", "-5_1", "99999999999_1", "5_" + "9" * 19, "1_²"])
@@ -96,23 +102,23 @@ def test_the_parent_to_call_is_masked():
     with transaction():
         db.session.add(User(openid="second", family_id=family.id, nickname="张先生", phone="13812345678",
                             registered_at=clock.now(), member_status="trial"))  # fmt: skip
-    (one,) = arrears.every(Show.ALL)
+    (one,) = every()
     assert (one.parent, one.phone_masked) == ("张先生", "138****5678")
     nobody = owing("-5.00")
-    assert [(one.parent, one.phone_masked) for one in arrears.every(Show.ALL)][1] == ("张女士", None), nobody
+    assert [(one.parent, one.phone_masked) for one in every()][1] == ("张女士", None), nobody
 
 
 def test_what_was_told_last_belongs_to_this_arrears():
     family = owing("-10.00", days=3)
-    (one,) = arrears.every(Show.ALL)
+    (one,) = every()
     assert one.told is not None, "the debit itself tells"
     with transaction():
         for note in db.session.scalars(sa.select(Notification).where(Notification.family_id == family.id)):
             note.created_at = clock.now() - timedelta(days=30)
-    (one,) = arrears.every(Show.ALL)
+    (one,) = every()
     assert one.told is None, "that was an arrears before"
     with transaction():
         for note in db.session.scalars(sa.select(Notification).where(Notification.family_id == family.id)):
             note.created_at, note.status = clock.now(), "suppressed"
-    (one,) = arrears.every(Show.ALL)
+    (one,) = every()
     assert one.told is None, "what was held back told nobody"
