@@ -97,7 +97,7 @@ def _read_all(context: Context) -> int:
 
 
 def _pages(context: Context) -> Row:
-    wallet_id = _deep_wallet(context, PAGE * DEPTH + PAGE)
+    wallet_id = deep_wallet(context, PAGE * DEPTH + PAGE)
     top = queries.wallet(wallet_id=wallet_id).version
     deep = str(top - PAGE * (DEPTH - 1) + 1)
     first, last = [], []
@@ -113,7 +113,7 @@ def _pages(context: Context) -> Row:
                f"{many * 1000:.2f} ms", many / one, "≤ 1.20", many / one <= 1.2)  # fmt: skip
 
 
-def _deep_wallet(context: Context, rows: int) -> int:
+def deep_wallet(context: Context, rows: int) -> int:
     """One wallet with very many rows. Only here, in a database that is thrown away, the two triggers that ask for one
     movement at a time are dropped; the rows are as true as any."""
     (wallet_id,) = _open(1)

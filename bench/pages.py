@@ -16,7 +16,7 @@ from app.domain.ledger import queries
 from app.domain.people.models import User
 from bench.context import Context, Row
 from bench.http import _environ, _gunicorn, _load, _sign_in
-from bench.ledger import DEPTH, PAGE, _deep_wallet
+from bench.ledger import DEPTH, PAGE, deep_wallet
 from tests.portal import Browser
 
 TITLE = "Pages"
@@ -26,7 +26,7 @@ TURNS = 60
 
 def run(context: Context) -> list[Row]:
     with context.app.app_context():
-        wallet_id = _deep_wallet(context, max(PAGE * DEPTH + PAGE, context.rows))
+        wallet_id = deep_wallet(context, max(PAGE * DEPTH + PAGE, context.rows))
         wallet = queries.wallet(wallet_id=wallet_id)
         family_id, version = wallet.family_id, wallet.version
         with transaction():
