@@ -61,6 +61,15 @@ CALLS = {
     ("put", "/waitlist/{waitlist_id}/respond"): {"action"},
     ("get", "/waitlist/{waitlist_id}/notifications"): None,
     ("post", "/waitlist/notify"): {"waitlist_id"},
+    ("get", "/makeup/my"): None,
+    ("get", "/makeup/available"): None,
+    ("post", "/makeup/book"): {
+        "course_schedule_id", "profile_id", "original_booking_id", "use_compensation", "accept_shorter",
+    },
+    ("delete", "/makeup/{makeup_booking_id}/cancel"): None,
+    ("post", "/makeup/credits/{credit_id}/request"): {"text", "wishes"},
+    ("get", "/compensation/balance"): None,
+    ("get", "/compensation/history"): None,
 }  # fmt: skip
 ANSWERS = {
     "login": "access_token expires_in refresh_token user profiles wallet",
@@ -92,12 +101,20 @@ ANSWERS = {
     "list_waits": "items next_cursor",
     "get_position": "position queue_length estimated_wait_time offer",
     "patch_wait": "id status status_text position queue_length schedule profile_id profile_name joined_at auto_accept"
-    " offer",
+    " credit_id use_compensation accept_shorter offer",
     "leave_wait": "id status status_text position queue_length schedule profile_id profile_name joined_at auto_accept"
-    " offer",
+    " credit_id use_compensation accept_shorter offer",
     "respond_to_offer": "entry booking order clashes",
     "list_notices": "items next_cursor",
     "create_prepay": "order_id trade_type expires_at pay_params code_url",
+    "list_credits": "items next_cursor compensation_minutes compensation_hint",
+    "list_choices": "items next_cursor compensation_minutes compensation_hint",
+    "book_makeup": "makeup_booking_id booking duration_difference compensation_used compensation_earned"
+    " remaining_compensation",
+    "cancel_makeup": "booking credit remaining_compensation",
+    "ask_for_makeup": "id status",
+    "get_minutes": "minutes lots",
+    "list_minutes": "items next_cursor",
 }
 QUERIES = {
     "list_notifications": {"cursor", "limit", "unread"},
@@ -119,7 +136,14 @@ QUERIES = {
     "list_bookings": {"status", "cursor", "limit"},
     "get_qrcode": {"format"},
     "list_waits": {"status"},
-}
+    "list_credits": {"status", "cursor", "limit"},
+    "list_choices": {
+        "credit_id", "date_from", "date_to", "time_from", "time_to", "venue_id", "coach_id", "weekday", "cursor",
+        "limit",
+    },
+    "get_minutes": {"profile_id"},
+    "list_minutes": {"profile_id", "cursor", "limit"},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -155,7 +179,8 @@ def test_every_call_with_its_body(document):
 @pytest.mark.parametrize("name", ANSWERS)
 def test_every_answer_has_the_fields_of_the_contract(document, name):
     operation = next(op for op in operations(document).values() if op["operationId"] == name)
-    status = "201" if name in ("add_profile", "make_booking", "create_order", "join_waitlist") else "200"
+    made = ("add_profile", "make_booking", "create_order", "join_waitlist", "book_makeup", "ask_for_makeup")
+    status = "201" if name in made else "200"
     envelope = operation["responses"][status]["content"]["application/json"]["schema"]
     assert set(envelope["required"]) == {"code", "message", "data", "request_id"}
     data = resolve(document, envelope["properties"]["data"])
@@ -166,7 +191,10 @@ def test_every_answer_has_the_fields_of_the_contract(document, name):
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_query(document, name):
     operation = next(op for op in operations(document).values() if op["operationId"] == name)
-    assert {p["name"] for p in operation["parameters"] if p["in"] == "query"} == QUERIES[name]
+    asked = {p["name"]: p["required"] for p in operation["parameters"] if p["in"] == "query"}
+    assert set(asked) == QUERIES[name]
+    needed = {"list_choices": {"credit_id"}, "get_minutes": {"profile_id"}, "list_minutes": {"profile_id"}}
+    assert {field for field, required in asked.items() if required} == needed.get(name, set())
 
 
 def test_structure(document):

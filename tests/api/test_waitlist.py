@@ -22,7 +22,7 @@ from tests.factories import make_course, make_family, make_level, make_session, 
 from tests.portal import Browser
 
 ENTRY = {"id", "status", "status_text", "position", "queue_length", "schedule", "profile_id", "profile_name",
-         "joined_at", "auto_accept", "offer"}  # fmt: skip
+         "joined_at", "auto_accept", "credit_id", "use_compensation", "accept_shorter", "offer"}  # fmt: skip
 
 
 def entries() -> int:
@@ -90,7 +90,7 @@ def test_a_key_gives_the_same_answer_with_its_words(client):
         ({"course_schedule_id": None}, "course_schedule_id"), ({"course_schedule_id": "1"}, "course_schedule_id"),
         ({"profile_id": 1.5}, "profile_id"), ({"profile_id": True}, "profile_id"),
         ({"auto_accept": "true"}, "auto_accept"), ({"auto_accept": 1}, "auto_accept"),
-        ({"credit_id": 5}, "credit_id"), ({"credit_id": "5"}, "credit_id"),
+        ({"credit_id": 5.5}, "credit_id"), ({"credit_id": "5"}, "credit_id"), ({"credit_id": True}, "credit_id"),
         ({"use_compensation": 0}, "use_compensation"), ({"accept_shorter": "no"}, "accept_shorter"),
     ],
 )  # fmt: skip
@@ -256,7 +256,7 @@ def test_consent_is_given_and_revoked(client):
         assert ok(waiter.parent.patch(path, {"auto_accept": on}), "patch_wait")["auto_accept"] is on
     assert ok(waiter.parent.patch(path, {"auto_accept": None, "unknown": 1}), "patch_wait")["auto_accept"] is False
     assert ok(waiter.parent.patch(path, {"use_compensation": True}), "patch_wait")["auto_accept"] is False
-    for body, name in (({"auto_accept": "on"}, "auto_accept"), ({"credit_id": 3}, "credit_id")):
+    for body, name in (({"auto_accept": "on"}, "auto_accept"), ({"credit_id": "3"}, "credit_id")):
         refused(waiter.parent.patch(path, body), 422, "VALIDATION_FAILED", name)
     waiter.parent.call("DELETE", path)
     refused(waiter.parent.patch(path, {"auto_accept": True}), 409, "INVALID_STATE")

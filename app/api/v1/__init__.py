@@ -8,6 +8,8 @@ from app.api.callbacks import wechat_pay
 from app.api.v1 import (
     auth,
     bookings,
+    compensation,
+    makeup,
     me,
     messages,
     openapi,
@@ -19,7 +21,8 @@ from app.api.v1 import (
     withdrawals,
 )
 
-GROUPS = (auth, me, profiles, messages, wallet, withdrawals, schedules, bookings, payment, waitlist)
+GROUPS = (auth, me, profiles, messages, wallet, withdrawals, schedules, bookings, payment, waitlist, makeup,
+          compensation)  # fmt: skip
 
 
 def build() -> Blueprint:

@@ -65,7 +65,7 @@ def list_bookings(call: Call) -> schemas.Bookings:
     )
     page = found[: asked.limit]
     more = cursors.encode(_LIST, page[-1].id) if len(found) > asked.limit else None
-    return schemas.Bookings(items=_present(page, call.parent.family_id), next_cursor=more)
+    return schemas.Bookings(items=present(page, call.parent.family_id), next_cursor=more)
 
 
 @endpoint(bp, "GET", "/<id:booking_id>", summary="一个预约", data=schemas.Booking, errors=("NOT_FOUND",))
@@ -105,7 +105,7 @@ def leave_booking(call: Call, booking_id: int) -> schemas.OnLeave:
     def present(done: OnLeave) -> schemas.OnLeave:
         return schemas.OnLeave(
             booking=one(done.booking_id, family_id),
-            makeup_credit=present_credit(makeups.credit(done.credit_id), family_id),
+            makeup_credit=present_credits([makeups.credit(done.credit_id)], family_id)[0],
         )
 
     key = call.request_key(present)
@@ -177,10 +177,11 @@ def one(booking_id: int, family_id: int) -> schemas.Booking:
     found = queries.booking(booking_id, family_id=family_id)
     if found is None:
         raise BookingNotFound
-    return _present([found], family_id)[0]
+    return present([found], family_id)[0]
 
 
-def _present(views: Sequence[BookingView], family_id: int) -> list[schemas.Booking]:
+def present(views: Sequence[BookingView], family_id: int) -> list[schemas.Booking]:
+    """Bookings in the contract's form; one query for all their sessions."""
     cards = {view.schedule.id: view.schedule for view in views}
     shown = {card.id: card for card in schedules.present(list(cards.values()), family_id=family_id)}
     return [
@@ -194,11 +195,16 @@ def _present(views: Sequence[BookingView], family_id: int) -> list[schemas.Booki
     ]  # fmt: skip
 
 
-def present_credit(view: CreditView, family_id: int) -> schemas.Credit:
-    """A makeup credit in the contract's form."""
-    original = schedules.present([view.original_schedule], family_id=family_id)[0]
-    return schemas.Credit(
-        id=view.id, status=view.status, status_text=view.status_text, original_booking_id=view.original_booking_id,
-        original_schedule=original, left_at=view.left_at, valid_until=view.valid_until,
-        course_type=view.course_type, level=view.level, minutes=view.minutes, profile_id=view.profile_id,
-    )  # fmt: skip
+def present_credits(views: Sequence[CreditView], family_id: int) -> list[schemas.Credit]:
+    """Makeup credits in the contract's form; one query for all their sessions."""
+    cards = {view.original_schedule.id: view.original_schedule for view in views}
+    shown = {card.id: card for card in schedules.present(list(cards.values()), family_id=family_id)}
+    return [
+        schemas.Credit(
+            id=view.id, status=view.status, status_text=view.status_text,
+            original_booking_id=view.original_booking_id, original_schedule=shown[view.original_schedule.id],
+            left_at=view.left_at, valid_until=view.valid_until, course_type=view.course_type, level=view.level,
+            minutes=view.minutes, profile_id=view.profile_id,
+        )
+        for view in views
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -16,11 +16,13 @@ from pydantic_core import PydanticCustomError
 
 from app import clock, money
 from app.api.v1.sentences import OWN
+from app.domain.makeups import asking
 from app.domain.people import rules
 from app.domain.withdrawals import rules as withdrawals
 from app.errors import Invalid
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _CODE = re.compile(r"[!-~]{1,32}\Z")
 _WHOLE = re.compile(r"[1-9][0-9]{0,17}\Z")
 
@@ -94,6 +96,12 @@ def _query_id(value: Any) -> int:
     return int(value)
 
 
+def _query_time(value: Any) -> time:
+    if not isinstance(value, str) or not _TIME.match(value):
+        raise refuse("{label}应为时刻，如 09:30")
+    return time.fromisoformat(value)
+
+
 def _query_code(value: Any) -> str:
     # The column is ASCII: MySQL refuses to compare it with anything else.
     if not isinstance(value, str) or not _CODE.match(value):
@@ -163,6 +171,11 @@ WithdrawalReason = Annotated[
     BeforeValidator(_by_rule(lambda value: withdrawals.checked_reason(_text(value)))),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": withdrawals.REASON_MAX}),
 ]
+RequestText = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=asking.TEXT_LENGTH),
+    AfterValidator(_by_rule(asking.checked_text)),
+]
 Note = Annotated[str | None, StringConstraints(strict=True, max_length=500)]
 
 
@@ -185,6 +198,17 @@ Limit = Annotated[
 Cursor = Annotated[str | None, WithJsonSchema({"type": "string"})]
 Day = Annotated[date | None, BeforeValidator(_query_day), WithJsonSchema({"type": "string", "format": "date"})]
 Id = Annotated[int | None, BeforeValidator(_query_id), WithJsonSchema({"type": "integer", "minimum": 1})]
+NeededId = Annotated[int, BeforeValidator(_query_id), WithJsonSchema({"type": "integer", "minimum": 1})]
+Weekday = Annotated[
+    int | None,
+    BeforeValidator(_query_whole(1, 7)),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 7}),
+]
+TimeOfDay = Annotated[
+    time | None,
+    BeforeValidator(_query_time),
+    WithJsonSchema({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "examples": ["09:30"]}),
+]
 Code = Annotated[
     str | None,
     BeforeValidator(_query_code),

@@ -28,6 +28,8 @@ TAGS = {
     "bookings": "预约",
     "payment": "体验课订单与支付",
     "waitlist": "候补",
+    "makeup": "补课",
+    "compensation": "课时补偿",
 }
 _PATH_ID = re.compile(r"<(id|number):(\w+)>")
 _PATH_SCHEMAS = {
@@ -153,9 +155,11 @@ def _parameters(spec: Endpoint) -> list[dict[str, Any]]:
         for kind, name in _PATH_ID.findall(spec.path)
     ]
     if spec.query is not None:
-        for name, schema in spec.query.model_json_schema()["properties"].items():
+        whole = spec.query.model_json_schema()
+        for name, schema in whole["properties"].items():
             schema = _tidy(schema)
-            entry = {"name": name, "in": "query", "required": False, "schema": _not_null(schema)}
+            needed = name in whole.get("required", ())
+            entry = {"name": name, "in": "query", "required": needed, "schema": _not_null(schema)}
             if "description" in schema:
                 entry["description"] = schema["description"]
             found.append(entry)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from flask import Blueprint
@@ -16,6 +15,7 @@ from app.domain.bookings import queries as bookings
 from app.domain.bookings.errors import ScheduleNotFound
 from app.domain.catalog import queries
 from app.domain.catalog.queries import Position, SessionCard
+from app.domain.makeups import matching
 from app.domain.people import queries as people
 from app.errors import Conflict, NotFound
 
@@ -23,8 +23,6 @@ Refusal = TypeVar("Refusal", bound=Conflict)
 
 bp = Blueprint("schedules", __name__, url_prefix="/schedules")
 _LIST = "s"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK = timedelta(microseconds=1)
 
 
 @endpoint(
@@ -33,19 +31,19 @@ _TICK = timedelta(microseconds=1)
 def list_schedules(call: Call) -> schemas.Schedules:
     """未取消的课次，按开始时间排列。"""
     asked = call.query
-    _check_profile(call, asked.profile_id)
+    check_profile(call, asked.profile_id)
     position = cursors.decode_pair(_LIST, asked.cursor)
     found = queries.coming(
         starts_from=clock.day_bounds(asked.date_from)[0] if asked.date_from else clock.now(),
         starts_before=clock.day_bounds(asked.date_to)[1] if asked.date_to else None,
         available=asked.available, type=asked.type, level=asked.level, venue_id=asked.venue_id,
         coach_id=asked.coach_id, limit=asked.limit,
-        after=None if position is None else _position(*position),
+        after=None if position is None else Position(cursors.moment(position[0]), position[1]),
     )  # fmt: skip
     page = found[: asked.limit]
     more = None
     if len(found) > asked.limit:
-        more = cursors.encode(_LIST, (page[-1].starts_at - _EPOCH) // _TICK, page[-1].id)
+        more = cursors.encode(_LIST, cursors.ticks(page[-1].starts_at), page[-1].id)
     return schemas.Schedules(
         items=present(page, family_id=call.parent.family_id, profile_id=asked.profile_id), next_cursor=more
     )
@@ -67,7 +65,7 @@ def get_schedule(call: Call, schedule_id: int) -> schemas.Schedule:
 )  # fmt: skip
 def get_availability(call: Call, schedule_id: int) -> schemas.Availability:
     """只有名额，适合频繁刷新。空位 = 名额 − 已预约 − 支付中 − 为候补保留。"""
-    _check_profile(call, call.query.profile_id)
+    check_profile(call, call.query.profile_id)
     card = queries.session_card(schedule_id)
     if card is None:
         raise ScheduleNotFound
@@ -79,23 +77,16 @@ def get_availability(call: Call, schedule_id: int) -> schemas.Availability:
     )  # fmt: skip
 
 
-def _position(ticks: int, schedule_id: int) -> Position:
-    try:
-        return Position(_EPOCH + ticks * _TICK, schedule_id)
-    except OverflowError:
-        # A forged one, past the end of the calendar.
-        raise cursors.invalid() from None
-
-
 def _one(call: Call, schedule_id: int) -> schemas.Schedule:
-    _check_profile(call, call.query.profile_id)
+    check_profile(call, call.query.profile_id)
     card = queries.session_card(schedule_id)
     if card is None:
         raise ScheduleNotFound
     return present([card], family_id=call.parent.family_id, profile_id=call.query.profile_id)[0]
 
 
-def _check_profile(call: Call, profile_id: int | None) -> None:
+def check_profile(call: Call, profile_id: int | None) -> None:
+    """Raises NotFound for a student of another family, as for nobody."""
     if profile_id is not None and not people.has_profile(call.parent.family_id, profile_id):
         raise NotFound("没有这位学员")
 
@@ -117,9 +108,21 @@ def present(cards: Sequence[SessionCard], *, family_id: int, profile_id: int | N
     ]  # fmt: skip
 
 
-def with_alternatives(refusal: Refusal, schedule_id: int, profile_id: int, family_id: int) -> Refusal:
-    """The refusal of a full class or queue, with what could be booked instead (96.35, Q24)."""
+def alternatives(
+    schedule_id: int, *, profile_id: int, family_id: int, credit_id: int | None = None
+) -> list[schemas.Schedule]:
+    """What could be booked instead of a full class (B2); with a credit only what it can be used for."""
     others = bookings.alternatives(schedule_id, profile_id=profile_id)
-    shown = present(others, family_id=family_id, profile_id=profile_id)
+    if credit_id is not None:
+        fitting = matching.fitting(credit_id, [one.id for one in others])
+        others = [one for one in others if one.id in fitting]
+    return present(others, family_id=family_id, profile_id=profile_id)
+
+
+def with_alternatives(
+    refusal: Refusal, schedule_id: int, profile_id: int, family_id: int, *, credit_id: int | None = None
+) -> Refusal:
+    """The refusal of a full class or queue, with what could be booked instead (96.35, Q24)."""
+    shown = alternatives(schedule_id, profile_id=profile_id, family_id=family_id, credit_id=credit_id)
     refusal.data = {**(refusal.data or {}), "alternatives": [one.model_dump(mode="json") for one in shown]}
     return refusal

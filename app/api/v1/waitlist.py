@@ -10,7 +10,6 @@ from flask import Blueprint
 from app.api.v1 import bookings, payment, schedules
 from app.api.v1 import waitlist_schemas as schemas
 from app.api.v1.contract import Call, endpoint
-from app.domain.bookings import queries as booked
 from app.domain.offers import answer, join, staff
 from app.domain.offers.answer import Confirmed
 from app.domain.people.roles import Permission
@@ -20,6 +19,9 @@ from app.domain.waitlist.estimate import estimated_wait
 from app.domain.waitlist.queries import EntryView
 
 bp = Blueprint("waitlist", __name__, url_prefix="/waitlist")
+#: what refuses the use of a credit (Q22)
+_MAKEUP = ("CREDIT_NOT_FOUND", "NO_CREDIT", "CREDIT_EXPIRED", "TYPE_NOT_ALLOWED", "SHORTER_CLASS",
+           "NOT_ENOUGH_COMPENSATION")  # fmt: skip
 
 
 @endpoint(
@@ -27,20 +29,21 @@ bp = Blueprint("waitlist", __name__, url_prefix="/waitlist")
     summary="候补", body=schemas.JoinBody, data=schemas.Joined, status=201, key="honoured", limit="money",
     errors=("SCHEDULE_NOT_FOUND", "NOT_FOUND", "SCHEDULE_STARTED", "SCHEDULE_CANCELLED", "WAITLIST_CLOSED",
             "ALREADY_BOOKED", "ALREADY_WAITING", "TRIAL_ALREADY_BOOKED", "TIME_CONFLICT", "LEVEL_NOT_ALLOWED",
-            "SEAT_AVAILABLE", "WAITLIST_FULL"),
+            "SEAT_AVAILABLE", "WAITLIST_FULL", *_MAKEUP),
 )  # fmt: skip
 def join_waitlist(call: Call) -> schemas.Joined:
-    """排进一节满员课的候补。还有空位时答 SEAT_AVAILABLE，直接预约即可。"""
+    """排进一节满员课的候补，轮到时从钱包扣费或用待补课。还有空位时答 SEAT_AVAILABLE，直接预约即可。"""
     family_id, asked = call.parent.family_id, call.body
 
     @functools.cache  # kept with the key inside the transaction, and answered after it
     def present(entry_id: int) -> schemas.Joined:
         view = _found(entry_id, family_id)
         call.message = f"您是第{view.position}位候补"
-        others = booked.alternatives(view.schedule.id, profile_id=view.profile_id)
         return schemas.Joined(
             waitlist_id=view.id, position=view.position, estimated_wait_time=_estimate(view),
-            alternatives=schedules.present(others, family_id=family_id, profile_id=view.profile_id),
+            alternatives=schedules.alternatives(
+                view.schedule.id, profile_id=view.profile_id, family_id=family_id, credit_id=view.credit_id
+            ),
             entry=_present([view], family_id)[0],
         )  # fmt: skip
 
@@ -48,11 +51,15 @@ def join_waitlist(call: Call) -> schemas.Joined:
         return present(
             join.join(
                 schedule_id=asked.course_schedule_id, profile_id=asked.profile_id, actor=call.actor,
-                auto_accept=asked.auto_accept is True, request_key=call.request_key(present),
+                auto_accept=asked.auto_accept is True, credit_id=asked.credit_id,
+                use_compensation=asked.use_compensation is True, accept_shorter=asked.accept_shorter is True,
+                request_key=call.request_key(present),
             )
         )  # fmt: skip
     except WaitlistFull as refusal:
-        raise schedules.with_alternatives(refusal, asked.course_schedule_id, asked.profile_id, family_id) from None
+        raise schedules.with_alternatives(
+            refusal, asked.course_schedule_id, asked.profile_id, family_id, credit_id=asked.credit_id
+        ) from None
 
 
 @endpoint(bp, "GET", "/my", summary="我的候补", query=schemas.EntriesQuery, data=schemas.Entries)
@@ -78,14 +85,19 @@ def get_position(call: Call, waitlist_id: int) -> schemas.Position:
 @endpoint(
     bp, "PATCH", "/<id:waitlist_id>",
     summary="修改候补", body=schemas.EntryChangeBody, data=schemas.Entry, limit="money",
-    errors=("NOT_FOUND", "INVALID_STATE"),
+    errors=("NOT_FOUND", "INVALID_STATE", "LEVEL_NOT_ALLOWED", *_MAKEUP),
 )  # fmt: skip
 def patch_wait(call: Call, waitlist_id: int) -> schemas.Entry:
-    """只改请求中出现的字段。关掉自动预约立即生效。"""
-    family_id = call.parent.family_id
+    """只改请求中出现的字段。关掉自动预约立即生效；credit_id 填 null 则改回从钱包扣费。"""
+    family_id, asked = call.parent.family_id, call.body
     _found(waitlist_id, family_id)
-    if call.body.auto_accept is not None:
-        join.change(entry_id=waitlist_id, actor=call.actor, auto_accept=call.body.auto_accept)
+    # A null is an answer only for the credit; a switch that is null was not said.
+    without = "credit_id" in asked.model_fields_set and asked.credit_id is None
+    if without or asked.model_dump(exclude_none=True):
+        join.change(
+            entry_id=waitlist_id, actor=call.actor, auto_accept=asked.auto_accept, credit_id=asked.credit_id,
+            without_credit=without, use_compensation=asked.use_compensation, accept_shorter=asked.accept_shorter,
+        )  # fmt: skip
     return _entry(waitlist_id, family_id)
 
 
@@ -110,10 +122,11 @@ def leave_wait(call: Call, waitlist_id: int) -> schemas.Entry:
     summary="回应候补名额", body=schemas.RespondBody, data=schemas.Responded, key="required", limit="money",
     errors=("NOT_FOUND", "NO_OFFER", "OFFER_EXPIRED", "SEAT_TAKEN", "WAITLIST_CLOSED", "SCHEDULE_STARTED",
             "SCHEDULE_CANCELLED", "ALREADY_BOOKED", "TIME_CONFLICT", "LEVEL_NOT_ALLOWED", "TRIAL_ALREADY_BOOKED",
-            "SEAT_FULL", "WALLET_FROZEN", "WALLET_CLOSED", "ARREARS_BLOCKED", "OVERDRAFT_LIMIT_EXCEEDED"),
+            "SEAT_FULL", "WALLET_FROZEN", "WALLET_CLOSED", "ARREARS_BLOCKED", "OVERDRAFT_LIMIT_EXCEEDED",
+            "NO_CREDIT", "CREDIT_EXPIRED", "TYPE_NOT_ALLOWED", "SHORTER_CLASS", "NOT_ENOUGH_COMPENSATION"),
 )  # fmt: skip
 def respond_to_offer(call: Call, waitlist_id: int) -> schemas.Responded:
-    """确认即占座、从钱包扣费、成立预约；体验课得到一个待支付的订单。扣不了费时名额保留到最晚确认时间。"""
+    """确认即占座、从钱包扣费或用待补课、成立预约；体验课得到一个待支付的订单。扣不了费时名额保留到最晚确认时间。"""
     family_id = call.parent.family_id
 
     @functools.cache
@@ -191,6 +204,7 @@ def _present(views: Sequence[EntryView], family_id: int) -> list[schemas.Entry]:
             id=view.id, status=view.status, status_text=view.status_text, position=view.position,
             queue_length=view.queue_length, schedule=shown[view.schedule.id], profile_id=view.profile_id,
             profile_name=view.profile_name, joined_at=view.joined_at, auto_accept=view.auto_accept,
+            credit_id=view.credit_id, use_compensation=view.use_compensation, accept_shorter=view.accept_shorter,
             offer=_offer(view),
         )
         for view in views

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import Field
 
 from app.api.v1 import fields as f
 from app.api.v1.class_schemas import Booking, Schedule
@@ -12,21 +12,16 @@ from app.api.v1.payment_schemas import Order
 from app.api.v1.schemas import Answer, Request
 from app.domain.waitlist.models import EntryStatus, OfferKind
 
-
-def _no_credit_yet(value: int | None) -> int | None:
-    if value is not None:
-        raise f.refuse("暂不支持用补课机会候补，请不要填{label}")
-    return value
-
-
-Credit = Annotated[Annotated[int, Strict()] | None, AfterValidator(_no_credit_yet)]
-
-_CREDIT = {"title": "补课机会编号", "description": "补课候补开放之前不接受"}
-_COMPENSATION = {"title": "用课时补偿", "description": "补课时长不够时，是否用课时补偿补足"}
-_SHORTER = {"title": "接受较短的课", "description": "补课的课时较短时是否也可以"}
+_CREDIT = {
+    "title": "待补课编号",
+    "description": "轮到时用这次待补课，不从钱包扣费；修改时填 null 则改回从钱包扣费",
+    "examples": [70],
+}
+_COMPENSATION = {"title": "用课时补偿", "description": "课比原课程长时，用课时补偿补足"}
+_SHORTER = {"title": "接受较短的课", "description": "课比原课程短也可以，少的时长成为课时补偿"}
 _CONSENT = {
     "title": "自动预约",
-    "description": "事先同意：一轮到就直接预约并从钱包扣费，不再询问；随时可以关掉",
+    "description": "事先同意：一轮到就直接预约，从钱包扣费或用待补课，不再询问；随时可以关掉",
 }
 
 
@@ -34,14 +29,14 @@ class JoinBody(Request):
     course_schedule_id: f.BodyId = Field(title="课次编号", examples=[120])
     profile_id: f.BodyId = Field(title="学员编号", examples=[31])
     auto_accept: bool | None = Field(None, **_CONSENT)
-    credit_id: Credit = Field(None, **_CREDIT)
+    credit_id: f.BodyId | None = Field(None, **_CREDIT)
     use_compensation: bool | None = Field(None, **_COMPENSATION)
     accept_shorter: bool | None = Field(None, **_SHORTER)
 
 
 class EntryChangeBody(Request):
     auto_accept: bool | None = Field(None, **_CONSENT)
-    credit_id: Credit = Field(None, **_CREDIT)
+    credit_id: f.BodyId | None = Field(None, **_CREDIT)
     use_compensation: bool | None = Field(None, **_COMPENSATION)
     accept_shorter: bool | None = Field(None, **_SHORTER)
 
@@ -82,6 +77,9 @@ class Entry(Answer):
     profile_name: str = Field(title="学员", examples=["小雨"])
     joined_at: f.Moment = Field(title="加入时间")
     auto_accept: bool = Field(title="自动预约")
+    credit_id: int | None = Field(title="所用的待补课", description="从钱包扣费时为 null", examples=[None])
+    use_compensation: bool = Field(title="用课时补偿")
+    accept_shorter: bool = Field(title="接受较短的课")
     offer: Offer | None = Field(title="现在的名额", description="没有轮到或已过时为 null")
 
 

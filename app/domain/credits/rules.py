@@ -144,6 +144,11 @@ def spoken(minutes: int) -> str:
     return f"{minutes / 60:g}小时" if minutes and minutes % 30 == 0 and minutes >= 60 else f"{minutes}分钟"
 
 
+def hint(minutes: int) -> str | None:
+    """What a parent with minutes to use is told beside the classes (M13)."""
+    return "您有课时补偿可使用" if minutes > 0 else None
+
+
 class Lot(Protocol):
     id: int
     minutes_left: int

@@ -32,9 +32,7 @@ def ask(*, credit_id: int, text: str, wishes: str | None, actor: Actor, request_
 
     Raises CreditNotFound for nobody's and for another family's, NoCredit, CreditExpired, RequestOpen, Invalid.
     """
-    text = clean(text, TEXT_LENGTH)
-    if not text:
-        raise Invalid.field("text", "请填写您的要求")
+    text = checked_text(text)
     wishes = clean(wishes, TEXT_LENGTH) or None
     credit = lock_row(MakeupCredit, credit_id)
     if credit is None or credit.family_id != actor.family_id:
@@ -56,6 +54,14 @@ def ask(*, credit_id: int, text: str, wishes: str | None, actor: Actor, request_
     )  # fmt: skip
     _card(request, "家长请安排补课", "blue", "asked")
     return request.id
+
+
+def checked_text(text: str) -> str:
+    """What a parent asks for, without what no honest text contains. Raises Invalid."""
+    text = clean(text, TEXT_LENGTH)
+    if not text:
+        raise Invalid.field("text", "请填写您的要求")
+    return text
 
 
 @transactional

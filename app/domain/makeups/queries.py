@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.bookings import queries as bookings
-from app.domain.bookings.models import LIVE, Booking
+from app.domain.bookings.models import LIVE, Booking, BookingKind
 from app.domain.bookings.queries import BookingView
 from app.domain.catalog import queries as catalog
 from app.domain.catalog.models import CourseSchedule
@@ -125,6 +125,12 @@ def _view(row: Any, session: SessionCard, makeup: BookingView | None, now: datet
         valid_until=row.valid_until, course_type=session.course_type, level=session.level, minutes=row.minutes,
         profile_id=row.profile_id, profile_name=row.profile_name, family_id=row.family_id, makeup=makeup,
     )  # fmt: skip
+
+
+def credit_of(booking_id: int, *, family_id: int) -> int | None:
+    """The credit that this family's makeup was booked with; None for what is no makeup of theirs."""
+    query = sa.select(_b.c.credit_id).where(_b.c.id == booking_id, _b.c.family_id == family_id)
+    return db.session.scalar(query.where(_b.c.kind == BookingKind.MAKEUP))
 
 
 # ── minutes ─────────────────────────────────────────────────────────────────────────────────────────

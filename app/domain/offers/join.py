@@ -18,7 +18,7 @@ from app.domain.catalog import facts
 from app.domain.catalog.facts import SessionFacts
 from app.domain.credits import minutes
 from app.domain.makeups import book as makeups
-from app.domain.makeups.book import Wishes
+from app.domain.makeups.book import CreditFacts, Wishes
 from app.domain.offers import advance, holding, telling
 from app.domain.orders import claims
 from app.domain.orders.errors import TrialAlreadyBooked
@@ -92,11 +92,12 @@ def join(
     session = facts.of_session(schedule_id)
     if session is None:
         raise ScheduleNotFound
+    credit = None if credit_id is None else makeups.own_credit(student, credit_id=credit_id)
     holds.retire_lapsed(schedule_id)
     held = queue.lock(schedule_id)
     user_id = actor.id if actor.type == ActorType.PARENT else _first_parent(student.family_id)
     means = Means(auto_accept and not held.session.is_trial, credit_id, Wishes(accept_shorter, use_compensation))
-    _check(held, student, user_id, means)
+    _check(held, student, user_id, means, credit)
     if len(held.entries) >= held.session.waitlist_capacity and reason is None:
         raise full(held.session)
     entry = _add(held, student, user_id, actor, means, reason)
@@ -112,7 +113,7 @@ def _reason(reason: str | None, actor: Actor) -> str | None:
     return clean(reason, REASON_LENGTH) or None
 
 
-def _check(held: HeldQueue, student: Student, user_id: int | None, means: Means) -> None:
+def _check(held: HeldQueue, student: Student, user_id: int | None, means: Means, credit: CreditFacts | None) -> None:
     session, now = held.session, held.now
     booking_rules.check_session(session.status, session.starts_at, now, is_trial=False)
     if now >= held.terms.cutoff:
@@ -120,8 +121,8 @@ def _check(held: HeldQueue, student: Student, user_id: int | None, means: Means)
     if any(one.profile_id == student.id for one in held.entries):
         raise AlreadyWaiting
     students.check_free(student, session)
-    if means.credit_id is not None:
-        _check_makeup(held, student, means)
+    if credit is not None:
+        _check_makeup(held, student, means, credit)
     elif session.is_trial:
         holders = [] if user_id is None else claims.holders(claims.identities(user_id, student.id))
         if any(one.live(now) for one in holders):
@@ -132,8 +133,7 @@ def _check(held: HeldQueue, student: Student, user_id: int | None, means: Means)
         raise SeatAvailable
 
 
-def _check_makeup(held: HeldQueue, student: Student, means: Means) -> None:
-    credit = makeups.credit_facts(credit_id=means.credit_id)
+def _check_makeup(held: HeldQueue, student: Student, means: Means, credit: CreditFacts) -> None:
     makeups.check_credit(credit, held.session, student, held.now)
     # Asked now and not when a seat is free: by then there is no time to ask.
     makeups.check_minutes(credit, held.session, means.wishes, minutes.available(student.id, held.now))
@@ -211,7 +211,7 @@ def change(
     if after == before:
         return
     if after.credit_id is not None and after.in_kind != before.in_kind:
-        _check_makeup(held, student, after)
+        _check_makeup(held, student, after, makeups.own_credit(student, credit_id=after.credit_id))
     after.write(entry)
     db.session.flush()
     queue.step(held, Step.CONSENT, actor, held.now, entry_id=entry_id, facts=after.facts)

@@ -62,6 +62,9 @@ class EntryView:
     user_id: int | None
     joined_at: datetime
     auto_accept: bool
+    credit_id: int | None
+    accept_shorter: bool
+    use_compensation: bool
     offer: OfferView | None
     skip_reason: str | None
     staff_note: str | None
@@ -197,6 +200,7 @@ def _view(
         id=row.id, status=status, position=line.index(row.id) + 1 if status in LIVE else None,
         queue_length=len(line) if status in LIVE else card.waitlist_count, schedule=card, profile_id=row.profile_id,
         profile_name=row.profile_name, family_id=row.family_id, user_id=row.user_id, joined_at=row.joined_at,
-        auto_accept=row.auto_accept, offer=offer, skip_reason=row.skip_reason, staff_note=row.staff_note,
+        auto_accept=row.auto_accept, credit_id=row.credit_id, accept_shorter=row.accept_shorter,
+        use_compensation=row.use_compensation, offer=offer, skip_reason=row.skip_reason, staff_note=row.staff_note,
         booking_id=row.booking_id, order_id=row.order_number, ended_at=row.ended_at, end_reason=row.end_reason,
     )  # fmt: skip

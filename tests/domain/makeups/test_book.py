@@ -14,6 +14,7 @@ from app.domain.audit.models import AuditEntry
 from app.domain.bookings import cancel, leave, place
 from app.domain.bookings.errors import (
     AlreadyBooked,
+    BookingNotFound,
     CancelTooLate,
     LevelNotAllowed,
     ScheduleCancelled,
@@ -25,7 +26,7 @@ from app.domain.bookings.errors import (
 from app.domain.bookings.models import Booking
 from app.domain.catalog.models import CourseSchedule
 from app.domain.changes import cancel_session
-from app.domain.credits.errors import CreditExpired, NoCredit, NotEnoughCompensation, ShorterClass
+from app.domain.credits.errors import CreditExpired, CreditNotFound, NoCredit, NotEnoughCompensation, ShorterClass
 from app.domain.credits.models import CompensationLot, CompensationUsage
 from app.domain.makeups import book
 from app.domain.makeups.errors import TypeNotAllowed
@@ -278,8 +279,11 @@ def test_a_student_below_the_missed_class_gets_no_more_than_their_own_level():
 def test_whose_credit_it_is():
     one, other = Away(60), Away(60)
     schedule_id = one.session(60)
-    with pytest.raises(NoCredit):
+    with pytest.raises(CreditNotFound):
         book.book(schedule_id=schedule_id, profile_id=one.profile_id, credit_id=other.credits[0], actor=one.actor)
+    for foreign in (other.credit().booking_id, 10**9):
+        with pytest.raises(BookingNotFound):
+            book.book(schedule_id=schedule_id, profile_id=one.profile_id, original_booking_id=foreign, actor=one.actor)
     with pytest.raises(NotFound):
         book.book(schedule_id=schedule_id, profile_id=other.profile_id, credit_id=other.credits[0], actor=one.actor)
     kept = place.book(schedule_id=one.session(60), profile_id=one.profile_id, actor=one.actor).booking_id
