@@ -21,6 +21,9 @@ from app.domain.reports.payments import Span
 
 _t = CourseType.__table__
 
+#: where minutes come from no class
+STAFF_GAVE = "员工给予"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -96,7 +99,7 @@ def table(span: Span, type_id: int | None = None) -> Table:
     return Table(
         total=_sum(cells.items(), last),
         types=[
-            (one, names.get(one, "员工给予"), _sum(((cell, cells[cell]) for cell in cells if cell[0] == one), last))
+            (one, names.get(one, STAFF_GAVE), _sum(((cell, cells[cell]) for cell in cells if cell[0] == one), last))
             for one in known
         ],
         months=[
