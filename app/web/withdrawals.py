@@ -15,6 +15,7 @@ from app.domain.withdrawals.queries import WithdrawalFilter
 from app.flows import receipts
 from app.paging import capped_count
 from app.web.context import register_count
+from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.desk import KeptFile, keep, kept_files, uploads
 from app.web.forms.orders import NoteForm
@@ -38,10 +39,7 @@ _METHODS = [(method, word("payment_method", method)) for method in rules.METHODS
 @requires(Permission.WITHDRAWAL_VIEW)
 def index():
     """Every withdrawal, newest first; those that somebody must deal with by `status=open`."""
-    asked = WithdrawalFilter(
-        status=choice_arg("status", LABELS["withdrawal_status"]), method=choice_arg("method", rules.METHODS),
-        family_id=int_arg("family"), date_from=date_arg("from"), date_to=date_arg("to"),
-    )  # fmt: skip
+    asked = _asked()
     page = queries.page(asked, before=int_arg("before"), after=int_arg("after"))
     return render("withdrawals/index.html", "withdrawals/_list.html", page=page, asked=asked, methods=_METHODS,
                   pages=page_links(page, "withdrawals.index"), total=capped_count(queries.select(asked)),
@@ -115,6 +113,30 @@ def fail(withdrawal_id: int):
 
 
 # ── steps of the views above ────────────────────────────────────────────────────────────────────────
+
+
+def _asked() -> WithdrawalFilter:
+    return WithdrawalFilter(
+        status=choice_arg("status", LABELS["withdrawal_status"]), method=choice_arg("method", rules.METHODS),
+        family_id=int_arg("family"), date_from=date_arg("from"), date_to=date_arg("to"),
+    )  # fmt: skip
+
+
+def _taken() -> Taking:
+    asked = _asked()
+    words = in_words(asked, status="withdrawal_status", method="payment_method")
+    return Taking(queries.every(asked), words, asked.family_id)
+
+
+offer("withdrawals", "提现", Permission.WITHDRAWAL_VIEW, _taken, (
+    Column("编号", "id", Kind.NUMBER), Column("申请时间", "created_at", Kind.TIME),
+    Column("家庭编号", "family_id", Kind.NUMBER), Column("家庭", "family_name"), Column("申请人", "parent_name"),
+    Column("金额", "amount", Kind.MONEY), Column("原因", "reason"), labelled("状态", "status", "withdrawal_status"),
+    Column("批准人", "approved_by_name"), Column("批准时间", "approved_at", Kind.TIME),
+    Column("打款人", "paid_by_name"), labelled("打款方式", "method", "payment_method"),
+    Column("转账单号", "external_no"), Column("凭证数", "receipt_count", Kind.NUMBER),
+    Column("说明", "decision_note"), Column("处理时间", "decided_at", Kind.TIME),
+))  # fmt: skip
 
 
 def _by(name: str, form: NoteForm | PayForm) -> dict:

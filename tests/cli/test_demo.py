@@ -19,7 +19,7 @@ from app.domain.cases.models import MoneyCase
 from app.domain.catalog.models import Course, CourseType
 from app.domain.catalog.models import CourseSchedule as Schedule
 from app.domain.credits.models import MakeupCredit
-from app.domain.desk.models import Receipt, WalletAdjustment
+from app.domain.desk.models import Receipt, WalletAdjustment, Withdrawal
 from app.domain.ledger import verify
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.domain.offers import board
@@ -96,6 +96,8 @@ def _check_desk() -> None:
     states = {tuple(row) for row in db.session.execute(sa.select(WalletAdjustment.status, WalletAdjustment.cause))}
     assert states >= {("completed", None), ("pending", None), ("cancelled", "rejected"), ("cancelled", "withdrawn"),
                       ("cancelled", "lapsed")}  # fmt: skip
+    withdrawn = set(db.session.scalars(sa.select(Withdrawal.status)))
+    assert withdrawn == {"requested", "approved", "paid", "rejected", "failed", "cancelled"}
     wallets = {wallet.status for wallet in db.session.scalars(sa.select(Wallet))}
     assert wallets == {"active", "frozen", "closed"}
     low, high = db.session.execute(sa.select(sa.func.min(Wallet.balance), sa.func.max(Wallet.balance))).one()

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from app import clock
 from tests.e2e.product import wait_until
-from tests.e2e.test_tour import picture
+from tests.e2e.test_tour import PASTE, picture, sign_in
 
 pytestmark = pytest.mark.browser
 OPENID = "demo-parent-01"
@@ -104,3 +104,59 @@ def test_a_parent_books_cancels_and_takes_leave(product, new_page):
     phone.get_by_role("link", name=re.compile("消息")).click()
     phone.get_by_role("button", name="站内通知").click()
     wait_until(lambda: api(product, "/notifications", token)["items"], seconds=15)
+
+
+def test_a_parent_asks_for_money_back_and_two_persons_pay_it(product, new_page):
+    """Asked for on the phone, taken back, asked for again; approved by one at the desk, paid out by another."""
+    phone = new_page(390, 844)
+    phone.goto(f"{product.sandbox.url}/phone/demo-parent-08")
+    phone.get_by_role("button", name="微信一键登录").click()
+    expect(phone.get_by_role("navigation", name="日期")).to_be_visible()
+    before, sheet = balance(phone), phone.locator(".sheet")
+    for amount, cancelled in (("120.50", True), ("88.00", False)):
+        phone.evaluate("location.hash = 'withdrawals'")
+        phone.get_by_role("button", name="申请提现").click()
+        sheet.get_by_label("提现金额").fill("9999999")
+        sheet.get_by_label("提现原因").fill("<b>搬家</b>")
+        sheet.get_by_role("button", name="提交申请").click()
+        expect(sheet).to_contain_text("余额不足")
+        sheet.get_by_label("提现金额").fill(amount)
+        sheet.get_by_role("button", name="提交申请").click()
+        first = phone.locator(".cells .cell").first
+        expect(first).to_contain_text(f"¥{amount}")
+        expect(first).to_contain_text("<b>搬家</b>")
+        if cancelled:
+            first.get_by_role("button", name="取消提现").click()
+            sheet.get_by_role("button", name="取消提现").click()
+            expect(phone.locator(".cells .cell").first).to_contain_text("已取消")
+            assert balance(phone) == before
+    assert balance(phone) == before - Decimal("88.00")
+
+    desk = new_page()
+    sign_in(desk, product, "caiwu")
+    desk.goto(f"{product.url}/withdrawals?status=open")
+    desk.get_by_role("row", name=re.compile("¥88.00")).get_by_role("link").click()
+    panel = desk.locator("#withdrawal-detail")
+    panel.get_by_role("button", name="批准提现 ¥88.00").click()
+    desk.get_by_role("dialog").get_by_role("button", name="批准提现 ¥88.00").click()
+    expect(panel).to_contain_text("须由另一位同事打款")
+    number = re.search(r"#(\d+)", desk.locator("#panel").inner_text())[1]
+
+    other = new_page(390, 844)
+    sign_in(other, product, "dianzhang")
+    other.goto(f"{product.url}/withdrawals/{number}")
+    panel = other.locator("#withdrawal-detail")
+    panel.get_by_label("支付宝").check()
+    panel.get_by_label("转账单号").fill("20261121000088")
+    other.evaluate(PASTE, "￥88.00")
+    expect(other.locator(".dropzone-file")).to_have_count(1)
+    panel.get_by_role("button", name="登记已打款 ¥88.00").click()
+    expect(panel.locator(".detail-head")).to_contain_text("已打款")
+    expect(panel).to_contain_text("打款凭证")
+    card = wait_until(
+        lambda: [c for c in product.sandbox.cards("money") if "提现已打款 ¥88.00" in str(c)], seconds=15
+    )  # fmt: skip
+    assert "<b>" not in str(card[0].get("title", ""))
+    phone.evaluate("location.hash = 'withdrawals'")
+    phone.reload()
+    expect(phone.locator(".cells .cell").first).to_contain_text("已打款")

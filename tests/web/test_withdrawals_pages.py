@@ -255,3 +255,13 @@ def test_the_family_page_has_them_and_its_transactions_lead_there(app, finance, 
     assert f'href="/withdrawals/{asked}"' in text(finance.get(f"/families/{family.id}"))
     front = Browser(app).sign_in("front_desk")
     assert f"/families/{family.id}/withdrawals" not in text(front.get(f"/families/{family.id}"))
+
+
+def test_the_list_as_a_file(finance, family):
+    request(family, reason="=HYPERLINK(1)")
+    request(make_family(balance="100.00"))
+    taken = text(finance.post(f"/exports/withdrawals?status=open&family={family.id}", {"format": "csv"}))
+    assert taken.count("待审批") == 1
+    assert "100.00" in taken
+    assert "\n=HYPERLINK" not in taken
+    assert ",=HYPERLINK" not in taken

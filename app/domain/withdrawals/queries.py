@@ -18,7 +18,7 @@ from app.domain.desk.models import Receipt, Withdrawal, WithdrawalStatus
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.domain.people.models import Family, Staff, User
 from app.domain.withdrawals import rules
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 _w, _wallet, _family, _user = Withdrawal.__table__, Wallet.__table__, Family.__table__, User.__table__
 _approver, _payer = Staff.__table__.alias("approver"), Staff.__table__.alias("payer")
@@ -130,6 +130,11 @@ def select(asked: WithdrawalFilter) -> sa.Select:
 def page(asked: WithdrawalFilter, *, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:
     """One page, newest first."""
     return keyset(select(asked), _w.c.id, before=before, after=after, limit=limit)
+
+
+def every(asked: WithdrawalFilter) -> Listing:
+    """All of them, for an export."""
+    return whole(select(asked), _w.c.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ import students from "./students.js";
 import { place } from "./pages.js";
 import { wait, waits } from "./waits.js";
 import wallet from "./wallet.js";
+import withdrawals from "./withdrawals.js";
 
-const PAGES = [classes, bookings, booking, wallet, messages, me, students, orders, order, waits, wait];
+const PAGES = [classes, bookings, booking, wallet, messages, me, students, orders, order, waits, wait, withdrawals];
 const screen = $("[data-screen]");
 const tabs = $("[data-tabs]");
 let drawing = 0;

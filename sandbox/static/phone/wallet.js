@@ -1,4 +1,4 @@
-// The family's wallet: balance, what may still be spent, who shares it, and its transactions.
+// The family's wallet: balance, what may still be spent, who shares it, its transactions, and the way to withdrawals.
 
 import { api, h, money, time } from "./core.js";
 import { growing } from "./list.js";
@@ -40,6 +40,8 @@ export default {
       purse(wallet),
       h("h2", { class: "group-title" }, "家庭成员"),
       h("ul", { class: "cells" }, h("li", {}, h("div", { class: "cell" }, wallet.members.map(nameOf).join("、") || "只有您自己"))),
+      h("ul", { class: "cells" }, h("li", {}, h("a", { class: "cell", href: "#withdrawals" },
+        h("span", { class: "main" }, "提现"), h("span", { class: "side sub" }, "申请与进度"), h("span", { class: "more", "aria-hidden": "true" }, "›")))),
       h("h2", { class: "group-title" }, "交易明细"),
       transactions);
     await growing(transactions, "/wallet/transactions?limit=10", row, "还没有交易。充值、扣费和退款会列在这里。");
