@@ -23,6 +23,7 @@ BLUEPRINTS = (
     "app.web.bookings",
     "app.web.waitlist",
     "app.web.waitlist_report",
+    "app.web.makeups",
     "app.web.makeup_report",
     "app.web.orders",
     "app.web.withdrawals",

@@ -26,6 +26,7 @@ from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.families import MemberStatusForm, StudentForm
 from app.web.forms_token import request_key
 from app.web.labels import LABELS
+from app.web.makeups.students import card
 from app.web.permissions import can, current_actor, requires
 from app.web.rendering import redirect_or_fragment, render, render_form, toast, wants_fragment
 
@@ -71,6 +72,14 @@ def bookings(family_id: int):
     return _tab(family_id, "bookings", "bookings/_family_bookings.html", page=page,
                 ahead=bookings_queries.ahead(family_id), open_credits=bookings_queries.open_credits(family_id),
                 pages=page_links(page, "families.bookings", family_id=family_id))  # fmt: skip
+
+
+@bp.get("/families/<int:family_id>/makeups")
+@requires(Permission.FAMILY_VIEW)
+def makeups(family_id: int):
+    """Each student's makeup credits and compensation minutes, with their history (M8, M9)."""
+    return _tab(family_id, "makeups", "makeups/_family.html",
+                cards=[card(line.id) for line in _sheet(family_id).students])  # fmt: skip
 
 
 @bp.get("/families/<int:family_id>/waitlist")
@@ -195,6 +204,7 @@ _TABS = (
     ("withdrawals", "提现", "families.withdrawals", Permission.WITHDRAWAL_VIEW),
     ("bookings", "预约", "families.bookings", Permission.FAMILY_VIEW),
     ("waitlist", "候补", "families.waitlist", Permission.FAMILY_VIEW),
+    ("makeups", "补课", "families.makeups", Permission.FAMILY_VIEW),
     ("orders", "订单与退款", "families.orders", Permission.ORDER_VIEW),
     ("messages", "消息", "families.messages", Permission.NOTICE_VIEW),
     ("audit", "审计", "families.audit", Permission.AUDIT_VIEW),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, time
 
 from flask import request, url_for
 
@@ -34,6 +34,14 @@ def date_arg(name: str) -> date | None:
         return None
     # The ends of the calendar have no day before or after them, and nothing here is that old or that far away.
     return day if 2000 <= day.year <= 2199 else None
+
+
+def time_arg(name: str) -> time | None:
+    """A time of the day as `19:00`, on the studio's clock."""
+    try:
+        return time.fromisoformat(request.args.get(name, "")).replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
 def page_links(page: Page, endpoint: str, **values) -> dict[str, str | None]:

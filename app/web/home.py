@@ -40,6 +40,7 @@ def today():
         charts=_charts(money, bookings) if sees_money else {},
         lost=figures.lost_notices(),
         task_days=policy.get("arrears_task_after").days,
+        credit_days=policy.get("makeup_credit_reminder").days,
     )
 
 

@@ -61,6 +61,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Item("课表", "schedule.week", "calendar-event", "schedule.view"),
             Item("候补看板", "waitlist.board", "hourglass", "schedule.view", "waitlist_offers"),
+            Item("补课安排", "makeups.index", "list-check", "family.view", "makeups_asked"),
             Item("课程与场馆", "schedule.catalog", "school", "schedule.view"),
         ),
     ),

@@ -104,8 +104,9 @@ def replay():
 @bp.get("/reports/waitlist/spare")
 @requires(Permission.SCHEDULE_VIEW)
 def spare():
-    """Freed seats without a queue, and whose credits end soon and would fit."""
-    return render("waitlist_report/spare.html", found=seats.spare(), ahead=seats.AHEAD.days, soon=seats.SOON.days)
+    """Freed seats without a queue, and whom to book or to tell: whose credits or minutes end soon."""
+    return render("waitlist_report/spare.html", "waitlist_report/_spare.html", found=seats.spare(),
+                  ahead=seats.AHEAD.days, soon=seats.SOON.days)  # fmt: skip
 
 
 def _type_id() -> int | None:

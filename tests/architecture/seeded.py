@@ -28,6 +28,7 @@ from app.domain.policy import changes
 from app.domain.waitlist.models import SeatRelease
 from app.flows import receipts
 from tests.domain.desk import desk
+from tests.domain.makeups.steps import Away
 from tests.domain.offers.steps import Full
 from tests.domain.orders.steps import order, pay, trial_session
 from tests.domain.withdrawals import steps as withdrawals
@@ -45,6 +46,7 @@ ELSEWHERE = {
     ("/catalog/", "kind"): "catalog_kind",
     ("/catalog/", "entry_id"): "course_id",
     ("/waitlist/", "entry_id"): "wait_id",
+    ("/makeups/", "act"): "makeup_act",
 }
 
 
@@ -105,6 +107,8 @@ def ids() -> dict[str, object]:
         "wait_id": waiting.entries[0],
         "release_id": db.session.scalar(sa.select(sa.func.max(SeatRelease.id))),
         "act": "called",
+        "makeup_act": "void",
+        "credit_id": Away().credits[0],
         "late_refund_id": late.ask(booking_id=late_one, reason="生病", actor=actor_of(make_staff("finance"))),
     }
 

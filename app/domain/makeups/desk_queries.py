@@ -7,7 +7,7 @@ fifty.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from app.db import db
 from app.domain.bookings.models import Booking
 from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType
 from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest, RequestStatus
-from app.domain.people.models import Family, Level, Profile
+from app.domain.people.models import Family, Level, Profile, ProfileStatus
 from app.domain.policy import service as policy
 from app.paging import Listing, Page, capped_count
 
@@ -218,3 +218,34 @@ def request_of(credit_id: int) -> MakeupRequest | None:
     """The request for this credit that waits for an answer, else the last one."""
     query = sa.select(MakeupRequest).where(MakeupRequest.credit_id == credit_id).order_by(MakeupRequest.id.desc())
     return db.session.scalar(query.limit(1))
+
+
+# ── names ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    name: str
+    family_id: int
+    family: str
+    active: bool
+
+
+def student(profile_id: int) -> Student | None:
+    query = (
+        sa.select(_p.c.name, _p.c.family_id, _f.c.name, _p.c.status == ProfileStatus.ACTIVE)
+        .join_from(_p, _f, _f.c.id == _p.c.family_id)
+        .where(_p.c.id == profile_id)
+    )
+    row = db.session.execute(query).first()
+    return None if row is None else Student(row[0], row[1], row[2], bool(row[3]))
+
+
+def students(credit_ids: Collection[int]) -> dict[int, str]:
+    """Credit → its student's name."""
+    query = sa.select(_k.c.id, _p.c.name).join_from(_k, _p, _p.c.id == _k.c.profile_id).where(_k.c.id.in_(credit_ids))
+    return dict(db.session.execute(query).all())
+
+
+def family_name(family_id: int) -> str:
+    return db.session.scalar(sa.select(_f.c.name).where(_f.c.id == family_id))

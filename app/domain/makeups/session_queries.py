@@ -152,8 +152,9 @@ class Fitting:
 
 
 def fitting_credits(session: SessionCard, *, limit: int = FITTING_SHOWN) -> tuple[list[Fitting], int]:
-    """The open credits that fit this session, each student once with the credit that ends first, the soonest end first;
-    and how many there are in all. None fits a trial, or a session that is not ahead."""
+    """The open credits that fit this session, the soonest end first, and how many there are in all: each student once,
+    with a credit of the session's length where there is one, else with the one that ends first. None fits a trial, or a
+    session that is not ahead."""
     now = clock.now()
     if session.is_trial or session.status != ScheduleStatus.SCHEDULED or session.starts_at <= now:
         return [], 0
@@ -162,14 +163,17 @@ def fitting_credits(session: SessionCard, *, limit: int = FITTING_SHOWN) -> tupl
     unit = policy.get("compensation_unit")
     seen: dict[int, Fitting] = {}
     for row in db.session.execute(_candidates(session, now)):
-        if row.profile_id in seen or not level_fits(offered, row.missed_rank, row.rank, lowest):
+        if not level_fits(offered, row.missed_rank, row.rank, lowest):
             continue
         exchange = credit_rules.exchange(row.minutes, session.duration_minutes, unit)
+        known = seen.get(row.profile_id)
+        if known is not None and (known.exchange.difference == 0 or exchange.difference != 0):
+            continue
         seen[row.profile_id] = Fitting(
             row.id, row.profile_id, row.family_id, row.student, row.family_name, row.level, row.valid_until,
             row.minutes, exchange, 0, row.asked,
         )  # fmt: skip
-    found = list(seen.values())
+    found = sorted(seen.values(), key=lambda one: (one.valid_until, one.credit_id))
     balances = minutes_of([one.profile_id for one in found[:limit]], now)
     return [replace(one, balance=balances.get(one.profile_id, 0)) for one in found[:limit]], len(found)
 

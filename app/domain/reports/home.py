@@ -14,6 +14,7 @@ from app.domain.bookings.models import LIVE, Booking, LateRefund, LateRefundStat
 from app.domain.cases import queries as cases
 from app.domain.desk.models import AdjustmentStatus, Receipt, WalletAdjustment
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
+from app.domain.makeups import desk_queries as makeups
 from app.domain.orders import desk_refunds
 from app.domain.outbox import queries as outbox
 from app.domain.outbox.models import Channel, Notification, Status
@@ -49,6 +50,9 @@ class Waiting:
     refunds: int
     #: what parents asked to have back: to approve, and to pay out (W21)
     withdrawals: withdrawals.Open
+    #: requests of parents to arrange a makeup (M11), and makeup credits that end soon (M9)
+    makeups_asked: int
+    credits_ending: int
 
 
 _pending = sa.select(sa.func.count()).select_from(_adj).where(_adj.c.status == AdjustmentStatus.PENDING)
@@ -94,6 +98,7 @@ def waiting() -> Waiting:
     return Waiting(
         approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks(),
         cases.open_count(), desk_refunds.waiting(), withdrawals.waiting(),
+        makeups.asked_count(), makeups.ending_count(),
     )  # fmt: skip
 
 

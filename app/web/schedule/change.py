@@ -17,7 +17,7 @@ from app.domain.changes.errors import SessionMoved
 from app.domain.people.roles import Permission
 from app.errors import Conflict, DomainError, Invalid
 from app.web.errors import status_of
-from app.web.filter_args import date_arg, int_arg
+from app.web.filter_args import date_arg, int_arg, time_arg
 from app.web.filters import money as money_text
 from app.web.filters import when
 from app.web.forms import refusal
@@ -44,8 +44,10 @@ _PLACES = {
 @requires(Permission.SCHEDULE_EDIT)
 def new():
     """Put one class into the calendar."""
-    form = NewSessionForm(data={"capacity": CAPACITY, "day": date_arg("day"), "coach_id": int_arg("coach"),
-                                "venue_id": int_arg("venue")})  # fmt: skip
+    form = NewSessionForm(data={
+        "course_id": int_arg("course"), "capacity": int_arg("capacity") or CAPACITY, "day": date_arg("day"),
+        "time": time_arg("time"), "coach_id": int_arg("coach"), "venue_id": int_arg("venue"),
+    })  # fmt: skip
     _offer(form)
     form.course_id.choices = _courses()
     if request.method != "POST" or not form.validate():
