@@ -19,7 +19,7 @@ from app.domain.outbox import service as outbox
 from app.domain.people.models import Profile, ProfileStatus
 from app.domain.policy import service as policy
 
-#: rows of one run of a job; the next run goes on
+#: rows read at a time
 BATCH = 2000
 
 _k, _lots, _p = MakeupCredit.__table__, CompensationLot.__table__, Profile.__table__
@@ -34,7 +34,7 @@ def expire() -> int:
     now = clock.now()
     credit_ids = sa.select(_k.c.id).where(_k.c.status == CreditStatus.AVAILABLE, _k.c.valid_until <= now)
     lot_ids = sa.select(_lots.c.id).where(_lots.c.expires_at <= now, _lots.c.minutes_left > 0)
-    return _each(credit_ids, _expire_credit) + _each(lot_ids, _expire_lot)
+    return _each(credit_ids, _k.c.id, _expire_credit) + _each(lot_ids, _lots.c.id, _expire_lot)
 
 
 def remind() -> int:
@@ -57,13 +57,20 @@ def remind() -> int:
             _lots.c.expires_at <= now + policy.get("compensation_reminder"), _p.c.status == ProfileStatus.ACTIVE,
         )
     )  # fmt: skip
-    return _each(credit_ids, _remind_credit) + _each(lot_ids, _remind_lot)
+    return _each(credit_ids, _k.c.id, _remind_credit) + _each(lot_ids, _lots.c.id, _remind_lot)
 
 
-def _each(ids: sa.Select, act: Callable[..., bool]) -> int:
-    found = list(db.session.scalars(ids.limit(BATCH)))
-    db.session.rollback()
-    return sum(act(row_id=row_id) for row_id in found)
+def _each(ids: sa.Select, column: sa.Column, act: Callable[..., bool]) -> int:
+    """Act on all of them, by id; how many it did something for. What was told before is still among them, so a run that
+    stopped after so many would never come to the others."""
+    done, last = 0, 0
+    while True:
+        found = list(db.session.scalars(ids.where(column > last).order_by(column).limit(BATCH)))
+        db.session.rollback()
+        if not found:
+            return done
+        done += sum(act(row_id=row_id) for row_id in found)
+        last = found[-1]
 
 
 @transactional
