@@ -59,7 +59,7 @@ def upload(sent: Upload, *, actor: Actor, request_key: RequestKey | None = None)
     roles.require(actor, Permission.ADJUSTMENT_BULK)
     data = sent.stream.read(bulk_sheet.MAX_BYTES + 1)
     if len(data) > bulk_sheet.MAX_BYTES:
-        raise Invalid.field("sheet", f"文件超过 {bulk_sheet.MAX_BYTES // 1024 // 1024} MB，请拆成几个表格")
+        raise Invalid.field("sheet", f"文件超过 {bulk_sheet.MAX_BYTES / 1048576:.2g} MB，请拆成几个表格")
     if not data:
         raise Invalid.field("sheet", "这是空文件，请选择填好的表格")
     db.session.rollback()  # reading a large sheet takes seconds: no connection is held meanwhile
@@ -70,6 +70,8 @@ def upload(sent: Upload, *, actor: Actor, request_key: RequestKey | None = None)
     lines, errors = _checked(sheet, actor)
     if errors:
         return Review(None, sheet.rows, errors)
+    if not lines:
+        raise Invalid.field("sheet", "表格里没有可以办理的行，请填写后再传")
     stored = _store(data, clean(sent.name.replace("\\", "/").rsplit("/", 1)[-1], bulk_sheet.NAME_MAX) or "未命名")
     return Review(bulk.draft(sheet=stored, lines=lines, actor=actor, request_key=request_key), sheet.rows, ())
 

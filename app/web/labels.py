@@ -61,6 +61,11 @@ LABELS: dict[str, dict[str, Label]] = {
         "lapsed": Label("超时失效", "ended"),
         "failed": Label("执行失败", "danger"),
     },
+    # W28.
+    "question_status": {
+        "open": Label("待答复", "waiting"),
+        "answered": Label("已答复", "good"),
+    },
     # Why another person must approve (W12, W14, W19).
     "approval_reason": {
         "may_only_ask": Label("前台只能申请，由财务或店长审批", "waiting"),
@@ -99,6 +104,28 @@ LABELS: dict[str, dict[str, Label]] = {
         "not_needed": Label("无需凭证", "ended"),
         "duplicate": Label("凭证重复", "danger"),
         "look_alike": Label("疑似重复", "waiting"),
+    },
+    # W20: a sheet of adjustments, and what became of each of its rows.
+    "batch_status": {
+        "draft": Label("草稿", "plain"),
+        "asked": Label("待审批", "waiting"),
+        "approved": Label("已批准", "active"),
+        "rejected": Label("已驳回", "danger"),
+        "withdrawn": Label("已撤回", "ended"),
+        "lapsed": Label("超时失效", "ended"),
+    },
+    "row_outcome": {
+        "done": Label("已完成", "good"),
+        "refused": Label("被拒", "danger"),
+        "untouched": Label("未执行", "ended"),
+    },
+    # U11.
+    "long_job_status": {
+        "queued": Label("排队中", "waiting"),
+        "running": Label("进行中", "active"),
+        "done": Label("已完成", "good"),
+        "failed": Label("已中断", "danger"),
+        "cancelled": Label("已取消", "ended"),
     },
     # W21; `open` is what the list calls those that somebody must deal with.
     "withdrawal_status": {

@@ -40,6 +40,7 @@ GROUPS: tuple[Group, ...] = (
             Item("今日", "home.today", "home", "home"),
             Item("待办审批", "desk.approvals", "clipboard-check", "adjustment.approve", "approvals"),
             Item("异常处理", "cases.index", "alert-triangle", "case.view", "cases"),
+            Item("流水疑问", "questions.index", "message-2", "family.view", "questions"),
             Item("逾时退款", "bookings.late_refunds", "receipt-refund", "booking.late_refund", "late_refunds"),
             Item("欠费跟进", "arrears.index", "phone", "family.view", "arrears_tasks"),
         ),
@@ -51,6 +52,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Item("搜索", "search.index", "search", "search"),
             Item("余额调整", "desk.adjustments", "coin-yuan", "adjustment.view", "receipts_missing"),
+            Item("批量调整", "bulk.index", "file-spreadsheet", "adjustment.view", "batches_asked"),
             Item("提现", "withdrawals.index", "wallet", "withdrawal.view", "withdrawals_open"),
         ),
     ),
@@ -87,6 +89,7 @@ GROUPS: tuple[Group, ...] = (
             Item("规则", "settings.policies", "settings", "policy.view", "policy_requests"),
             Item("消息模板", "settings.templates", "message-2", "template.edit"),
             Item("员工与权限", "staff.index", "users-group", "staff.view", "role_requests"),
+            Item("后台任务", "longjobs.index", "list-check", "job.view"),
             Item("系统状态", "system.state", "server-2", "system.view"),
         ),
     ),

@@ -94,6 +94,23 @@ ROUTES: dict[str, str] = {
     "POST /families/parents/<int:user_id>/phone": _DESK,
     "POST /families/students/<int:profile_id>/birthday": _DESK,
     # money desk
+    # sheets of adjustments, and long work
+    "GET /adjustments/batches": _READ_FAMILIES,
+    "GET /adjustments/batches/new": "finance manager",
+    "POST /adjustments/batches/new": "finance manager",
+    "GET /adjustments/batches/template": "finance manager",
+    "GET /adjustments/batches/<int:batch_id>": _READ_FAMILIES,
+    "GET /adjustments/batches/<int:batch_id>/sheet": _READ_FAMILIES,
+    "POST /adjustments/batches/<int:batch_id>/ask": "finance manager",
+    "POST /adjustments/batches/<int:batch_id>/discard": "finance manager",
+    "POST /adjustments/batches/<int:batch_id>/withdraw": "finance manager",
+    "POST /adjustments/batches/<int:batch_id>/approve": "finance manager",
+    "POST /adjustments/batches/<int:batch_id>/reject": "finance manager",
+    "GET /long-jobs": _READ_FAMILIES,
+    "GET /long-jobs/<int:job_id>": _READ_FAMILIES,
+    "POST /long-jobs/<int:job_id>/cancel": "finance manager",
+    "POST /long-jobs/<int:job_id>/resume": "finance manager",
+    # adjustments one by one
     "GET /adjustments": _READ_FAMILIES,
     "GET /adjustments/<int:adjustment_id>": _READ_FAMILIES,
     "GET /adjustments/missing-receipts": _DESK,
@@ -131,6 +148,10 @@ ROUTES: dict[str, str] = {
     "POST /late-refunds/<int:request_id>/approve": "finance manager",
     "POST /late-refunds/<int:request_id>/reject": "finance manager",
     "POST /late-refunds/<int:request_id>/withdraw": "finance manager",
+    # parents' questions about transactions
+    "GET /questions": _READ_FAMILIES,
+    "GET /questions/<int:question_id>": _READ_FAMILIES,
+    "POST /questions/<int:question_id>/answer": _DESK,
     # trial orders, refunds, the exceptions board
     "GET /orders": _READ_FAMILIES,
     "POST /orders/ask": _DESK,
@@ -296,6 +317,7 @@ ROUTES: dict[str, str] = {
     "GET /api/v1/wallet": PARENT,
     "GET /api/v1/wallet/balance": PARENT,
     "GET /api/v1/wallet/transactions": PARENT,
+    "POST /api/v1/wallet/transactions/<id:transaction_id>/question": PARENT,
     "POST /api/v1/withdrawals": PARENT,
     "GET /api/v1/withdrawals/my": PARENT,
     "POST /api/v1/withdrawals/<id:withdrawal_id>/cancel": PARENT,

@@ -18,16 +18,19 @@ from app.domain.audit.models import AuditEntry
 from app.domain.bookings import late, place
 from app.domain.bookings.models import Booking
 from app.domain.cases import service as cases
+from app.domain.desk import bulk as asking
 from app.domain.desk.models import Receipt
+from app.domain.ledger.models import WalletTransaction
 from app.domain.offers import join
 from app.domain.orders import offline, refunds
 from app.domain.outbox.models import Notification
 from app.domain.people import role_changes
 from app.domain.people.models import StaffSession
 from app.domain.policy import changes
+from app.domain.questions import service as questions
 from app.domain.waitlist.models import SeatRelease
-from app.flows import receipts
-from tests.domain.desk import desk
+from app.flows import bulk, receipts
+from tests.domain.desk import batches, desk
 from tests.domain.makeups.steps import Away
 from tests.domain.offers.steps import Full
 from tests.domain.orders.steps import order, pay, trial_session
@@ -73,12 +76,15 @@ def ids() -> dict[str, object]:
         "filename": "desk.svg",
         "waitlist_id": _waiting(),
         "family_id": family.id,
+        **_question(family),
         "user_id": family.user_id,
         "profile_id": family.profile_ids[0],
         "adjustment_id": asked.adjustment_id,
         "withdrawal_id": withdrawals.request(make_family(balance="100.00")),
         "receipt_id": db.session.scalar(sa.select(sa.func.max(Receipt.id))),
         "staff_id": colleague.id,
+        "batch_id": _batch(family),
+        "job_id": _job(family),
         "request_id": role_changes.ask(staff_id=colleague.id, role="finance", reason="转岗", actor=actor_of(admin)),
         "policy_request_id": changes.ask(
             name="overdraft_limit", value="800.00", reason="收紧", actor=actor_of(manager)
@@ -113,6 +119,19 @@ def ids() -> dict[str, object]:
     }
 
 
+def _batch(family) -> int:
+    """One that waits, with its sheet in the store."""
+    sheet = receipts.Upload("十一月.csv", BytesIO(batches.csv_of([batches.cells(family)])))
+    author = make_staff("manager")
+    batch_id = bulk.upload(sheet, actor=actor_of(author)).batch_id
+    asking.ask(batch_id=batch_id, note="奖励", actor=actor_of(author))
+    return batch_id
+
+
+def _job(family) -> int:
+    return batches.approved(make_staff("finance"), make_staff("manager"), [batches.cells(family)])
+
+
 def _refund(order_id: str, staff) -> str:
     return refunds.ask(
         order_id=order_id, amount=Decimal("50.00"), reason="少退一点", refund_to="original", actor=actor_of(staff)
@@ -138,6 +157,15 @@ def values_of(rule: str, names: set[str], found: dict[str, object]) -> dict[str,
     """What to put into this rule. Raises KeyError for a parameter without a row."""
     meant = {name: key for (start, name), key in ELSEWHERE.items() if rule.startswith(start)}
     return {name: found[meant.get(name, name)] for name in names}
+
+
+def _question(family) -> dict[str, int]:
+    """A transaction of the family's, and what its parent asked about it."""
+    transaction_id = db.session.scalar(
+        sa.select(WalletTransaction.id).where(WalletTransaction.wallet_id == family.wallet_id).limit(1)
+    )
+    asked = questions.ask(transaction_id=transaction_id, text="这是什么？", actor=parent_actor(family))
+    return {"transaction_id": transaction_id, "question_id": asked}
 
 
 def _waiting() -> int:

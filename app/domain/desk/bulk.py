@@ -53,10 +53,8 @@ def draft(*, sheet: StoredSheet, lines: Sequence[BulkLine], actor: Actor, reques
     """
     roles.require(actor, Permission.ADJUSTMENT_BULK)
     persons.hold(actor)
-    if not lines:
-        raise Invalid.field("sheet", "表格里没有可以办理的行，请填写后再传")
-    if len(lines) > bulk_sheet.MAX_ROWS:
-        raise Invalid.field("sheet", f"超过 {bulk_sheet.MAX_ROWS} 行，请拆成几个表格")
+    if not 1 <= len(lines) <= bulk_sheet.MAX_ROWS:
+        raise Invalid.field("sheet", f"表格要有 1 到 {bulk_sheet.MAX_ROWS} 行")
     batch = AdjustmentBatch(
         status=BatchStatus.DRAFT, name=sheet.name, storage_key=sheet.storage_key, media_type=sheet.media_type,
         bytes=sheet.bytes, sha256=sheet.sha256,
@@ -76,11 +74,11 @@ def draft(*, sheet: StoredSheet, lines: Sequence[BulkLine], actor: Actor, reques
 
 @transactional
 def discard(*, batch_id: int, actor: Actor, request_key: RequestKey | None = None) -> None:
-    """Throw one's own draft away. Raises BatchNotFound, NotTheAuthor, InvalidState."""
+    """Throw one's own draft away. Raises BatchNotFound, InvalidState."""
     roles.require(actor, Permission.ADJUSTMENT_BULK)
     batch = lock(batch_id)
-    _refuse_others(batch, actor)
     next_state(batch.status, Event.DISCARD)
+    _refuse_others(batch, actor)
     throw_away(batch, actor)
 
 
@@ -90,19 +88,19 @@ def ask(
 ) -> None:
     """Ask another person to approve the batch. The rows are checked once more.
 
-    Raises BatchNotFound, NotTheAuthor, InvalidState, StepUpRequired, Forbidden; Invalid where a row can't be asked for
+    Raises BatchNotFound, InvalidState, StepUpRequired, Forbidden; Invalid where a row can't be asked for
     any more, without a note, or without a reason where the same rows were done before; BatchAskedBefore while the same
     rows wait or are being done.
     """
     roles.require(actor, Permission.ADJUSTMENT_BULK)
     proof.require_recent(actor)
-    person = persons.hold(actor)[actor.id]
-    batch = lock(batch_id)
-    _refuse_others(batch, actor)
-    status = next_state(batch.status, Event.ASK)
     note, repeat_reason = clean(note, rules.NOTE_MAX), clean(repeat_reason, rules.NOTE_MAX)
     if not note:
         raise Invalid.field("note", "请填写这批调整是什么，例如「十一月老带新奖励」")
+    person = persons.hold(actor)[actor.id]
+    batch = lock(batch_id)
+    status = next_state(batch.status, Event.ASK)
+    _refuse_others(batch, actor)
     earlier = asked_before(batch)
     if earlier is not None and not repeat_reason:
         raise Invalid.field("repeat_reason", f"同样内容的批次 #{earlier} 已办理过，如确需再办一次，请填写原因")
@@ -215,8 +213,11 @@ def facts(batch: AdjustmentBatch) -> dict:
 
 
 def _refuse_others(batch: AdjustmentBatch, actor: Actor) -> None:
-    if batch.asked_by != actor.id:
-        raise NotTheAuthor("这是同事上传的批次，只有上传的人可以这样操作")
+    if batch.asked_by == actor.id:
+        return
+    if batch.status == BatchStatus.DRAFT:
+        raise BatchNotFound  # a draft is its author's alone
+    raise NotTheAuthor("这是同事提交的批次，只有提交的人可以撤回")
 
 
 def _numbered(lines: Sequence[BulkLine], start: int):

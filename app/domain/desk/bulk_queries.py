@@ -93,10 +93,17 @@ def page(
     actor: Actor, *, status: str | None = None, before: int | None = None, after: int | None = None
 ) -> Page:  # fmt: skip
     """The newest first."""
+    return keyset(_select(actor, status), _batches.c.id, before=before, after=after)
+
+
+def every(actor: Actor, status: str | None) -> Listing:
+    """All of them, for an export."""
+    return whole(_select(actor, status), _batches.c.id)
+
+
+def _select(actor: Actor, status: str | None) -> sa.Select:
     query = _list.where(_visible(actor))
-    if status:
-        query = query.where(_batches.c.status == status)
-    return keyset(query, _batches.c.id, before=before, after=after)
+    return query.where(_batches.c.status == status) if status else query
 
 
 def asked_count(*, not_by: int) -> int:
@@ -119,8 +126,8 @@ def totals(batch_id: int, *, done: int | None = None) -> Totals:
     """Of all rows, or with `done` of those that this long job has done."""
     query = sa.select(
         sa.func.count(), sa.func.count(_rows.c.family_id.distinct()),
-        sa.func.coalesce(sa.func.sum(sa.case((_rows.c.amount > 0, _rows.c.amount), else_=ZERO)), ZERO),
-        sa.func.coalesce(sa.func.sum(sa.case((_rows.c.amount < 0, -_rows.c.amount), else_=ZERO)), ZERO),
+        sa.func.coalesce(sa.func.sum(sa.case((_rows.c.amount > ZERO, _rows.c.amount), else_=ZERO)), ZERO),
+        sa.func.coalesce(sa.func.sum(sa.case((_rows.c.amount < ZERO, -_rows.c.amount), else_=ZERO)), ZERO),
     ).where(_rows.c.batch_id == batch_id)  # fmt: skip
     if done is not None:
         query = query.join(_results, sa.and_(_results.c.job_id == done, _results.c.number == _rows.c.number))

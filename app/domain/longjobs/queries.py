@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from app.db import db
 from app.domain.longjobs.models import LongJob, LongJobRow, LongJobStatus, RowOutcome
-from app.paging import Page, keyset
+from app.paging import Listing, Page, keyset, whole
 
 _jobs = LongJob.__table__
 _rows = LongJobRow.__table__
@@ -45,10 +44,16 @@ class Progress:
 
 def page(*, status: str | None = None, before: int | None = None, after: int | None = None) -> Page:
     """The newest first."""
-    query = sa.select(_jobs)
-    if status:
-        query = query.where(_jobs.c.status == status)
-    return keyset(query, _jobs.c.id, before=before, after=after)
+    return keyset(_select(status), _jobs.c.id, before=before, after=after)
+
+
+def every(status: str | None) -> Listing:
+    """All of them, for an export."""
+    return whole(_select(status), _jobs.c.id)
+
+
+def _select(status: str | None) -> sa.Select:
+    return sa.select(_jobs).where(_jobs.c.status == status) if status else sa.select(_jobs)
 
 
 def progress(job_id: int) -> Progress | None:
@@ -63,6 +68,6 @@ def refused(job_id: int, limit: int = 200) -> list[sa.Row]:
     return list(db.session.execute(query.order_by(_rows.c.number).limit(limit)))
 
 
-def results(job_id: int) -> Iterator[sa.Row]:
-    """Every row that was dealt with, in order."""
-    yield from db.session.execute(sa.select(_rows).where(_rows.c.job_id == job_id).order_by(_rows.c.number))
+def every_row(job_id: int) -> Listing:
+    """Every row that was dealt with, for an export."""
+    return whole(sa.select(_rows).where(_rows.c.job_id == job_id), _rows.c.number, oldest_first=True)

@@ -123,9 +123,9 @@ def test_who_may_not(clerk, manager, app):
     batch_id = draft(clerk, [cells(family)])
     with pytest.raises(StepUpRequired):
         bulk.ask(batch_id=batch_id, note="x", actor=actor_of(clerk, proof_age=9999))
-    with pytest.raises(NotTheAuthor):
+    with pytest.raises(BatchNotFound):
         bulk.ask(batch_id=batch_id, note="x", actor=actor_of(manager))
-    with pytest.raises(NotTheAuthor):
+    with pytest.raises(BatchNotFound):
         bulk.discard(batch_id=batch_id, actor=actor_of(manager))
     assert bulk_queries.find(batch_id, actor_of(manager)) is None, "a draft is its author's alone"
     with pytest.raises(InvalidState):
