@@ -16,6 +16,7 @@ from app.domain.orders import models as orders  # noqa: F401
 from app.domain.outbox import models as outbox  # noqa: F401
 from app.domain.people import models as people  # noqa: F401
 from app.domain.policy import models as policy  # noqa: F401
+from app.domain.questions import models as questions  # noqa: F401
 from app.domain.search import models as search  # noqa: F401
 from app.domain.seats import models as seats  # noqa: F401
 from app.domain.waitlist import models as waitlist  # noqa: F401

@@ -75,6 +75,7 @@ GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`trial_claims`             TO 'app'@'
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`user_sessions`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`users`                    TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`venues`                   TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`transaction_questions`    TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`waitlist_entries`         TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`waitlist_flows`           TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`waitlist_notifications`   TO 'app'@'HOST';

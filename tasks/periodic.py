@@ -18,6 +18,7 @@ from app.domain.offers import advance as offers
 from app.domain.outbox import housekeeping
 from app.domain.outbox import service as outbox
 from app.domain.people import attempts, limits
+from app.domain.questions import service as questions
 from app.domain.reports import waitlist_alarm
 from app.domain.withdrawals import reminders as withdrawal_reminders
 from app.flows import bills, delivery, longjobs, payment_jobs, receipts, refunds, shipping
@@ -67,6 +68,11 @@ def makeups_remind() -> str:
 def makeup_requests() -> str:
     """Requests for a makeup that nobody answered."""
     return f"提醒 {asking.remind_staff()} 条"
+
+
+def questions_remind() -> str:
+    """Questions about transactions that nobody answered (W28)."""
+    return f"提醒 {questions.remind_staff()} 个"
 
 
 def adjustments_lapse() -> str:

@@ -18,6 +18,7 @@ from app.domain.orders import desk_refunds
 from app.domain.outbox import queries as outbox_queries
 from app.domain.people import families, family_queries
 from app.domain.people.roles import Permission
+from app.domain.questions import queries as question_queries
 from app.domain.waitlist import queries as waitlist_queries
 from app.domain.withdrawals import queries as withdrawal_queries
 from app.domain.withdrawals.queries import WithdrawalFilter
@@ -42,6 +43,7 @@ def show(family_id: int):
         wallet.id, **_transactions_asked(), before=int_arg("before"), after=int_arg("after")
     )
     return _tab(family_id, "transactions", "families/_transactions.html", page=page, wallet=wallet,
+                questions=question_queries.of_family(family_id),
                 pages=page_links(page, "families.show", family_id=family_id), args=request.args)  # fmt: skip
 
 

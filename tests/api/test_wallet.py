@@ -12,7 +12,9 @@ from app.db import db
 from app.domain.audit.actor import system
 from app.domain.ledger import service as ledger
 from app.domain.ledger.models import Wallet
+from app.domain.questions import service as questions
 from tests.api.conftest import ok, refused
+from tests.portal import actor_of, make_staff
 
 
 def wallet_id(someone) -> int:
@@ -129,3 +131,42 @@ def test_somebody_elses_money_is_never_shown(parent, other):
     move(other, "777.77", "a")
     for path in ("/wallet", "/wallet/balance", "/wallet/transactions"):
         assert "777.77" not in parent.get(path).get_data(as_text=True)
+
+
+# ── questions about transactions (W28) ──────────────────────────────────────────────────────────────
+
+
+def newest(someone) -> dict:
+    return ok(someone.get("/wallet/transactions"), "list_transactions")["items"][0]
+
+
+def test_a_question_is_asked_and_read_with_its_answer(parent):
+    move(parent, "100.00", "a")
+    item = newest(parent)
+    assert item["question"] is None
+    path = f"/wallet/transactions/{item['id']}/question"
+    asked = ok(parent.post(path, {"text": " 为什么\u202e？ "}, key="q1"), "ask_about_transaction")
+    assert asked["status"] == "open"
+    assert ok(parent.post(path, {"text": " 为什么\u202e？ "}, key="q1"), "ask_about_transaction") == asked
+    refused(parent.post(path, {"text": "还有"}), 409, "QUESTION_OPEN")
+    assert newest(parent)["question"]["text"] == "为什么？"
+    clerk = actor_of(make_staff("front_desk"))
+    questions.answer(question_id=asked["id"], text="前台收的现金", actor=clerk)
+    assert newest(parent)["question"]["answer"] == "前台收的现金"
+    inbox = ok(parent.get("/notifications"), "list_notifications")
+    assert "前台收的现金" in inbox["items"][0]["text"]
+    assert inbox["items"][0]["page"] == "pages/wallet/index"
+    again = ok(parent.post(path, {"text": "还有"}), "ask_about_transaction")
+    assert again["id"] != asked["id"]
+    assert newest(parent)["question"]["text"] == "还有"
+
+
+def test_whose_and_what_a_question_may_not_be(parent, other):
+    move(parent, "100.00", "a")
+    path = f"/wallet/transactions/{newest(parent)['id']}/question"
+    refused(other.post(path, {"text": "这是谁的？"}), 404, "TRANSACTION_NOT_FOUND")
+    refused(parent.post("/wallet/transactions/999999999999/question", {"text": "?"}), 404, "TRANSACTION_NOT_FOUND")
+    refused(parent.post("/wallet/transactions/0/question", {"text": "?"}), 404, "NOT_FOUND")
+    for body in ({}, {"text": ""}, {"text": "  "}, {"text": 5}, {"text": None}, {"text": ["x"]}, {"text": "长" * 501}):
+        refused(parent.post(path, body), 422, "VALIDATION_FAILED", "text")
+    assert parent.client.post("/api/v1" + path, json={"text": "?"}).status_code == 401

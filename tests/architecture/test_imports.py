@@ -38,6 +38,7 @@ LINES = {
     "app.domain.withdrawals": 7,
     "app.domain.makeups": 7,
     "app.domain.orders": 7,
+    "app.domain.questions": 7,
     "app.domain.changes": 8,
     "app.domain.offers": 8,
     "app.domain.search.queries": 9,

@@ -36,6 +36,8 @@ CODES: dict[str, tuple[int, str]] = {
     "TYPE_NOT_ALLOWED": (409, "补课须与原课程同一类型"),
     "SHORTER_CLASS": (409, "这节课比原课程短；message 可直接用来询问家长，同意后带 accept_shorter 再来"),
     "NOT_ENOUGH_COMPENSATION": (409, "这节课较长，课时补偿不足或没有同意使用；data 里有 needed、available、missing"),
+    "TRANSACTION_NOT_FOUND": (404, "没有这笔流水，或它属于别的家庭"),
+    "QUESTION_OPEN": (409, "这笔流水的疑问还没有答复"),
     "REQUEST_OPEN": (409, "这次补课已请前台安排，还没有答复"),
     "PRICE_CHANGED": (409, "价格与家长看到的不同；data.price 是现在的价格"),
     "WALLET_FROZEN": (409, "钱包已冻结，不能扣费"),

@@ -18,6 +18,7 @@ from app import clock, money
 from app.api.v1.sentences import OWN
 from app.domain.makeups import asking
 from app.domain.people import rules
+from app.domain.questions import service as questions
 from app.domain.withdrawals import rules as withdrawals
 from app.errors import Invalid
 
@@ -175,6 +176,11 @@ RequestText = Annotated[
     str,
     StringConstraints(strict=True, max_length=asking.TEXT_LENGTH),
     AfterValidator(_by_rule(asking.checked_text)),
+]
+QuestionText = Annotated[
+    str,
+    BeforeValidator(_by_rule(lambda value: questions.checked_text(_text(value)))),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": questions.TEXT_LENGTH}),
 ]
 Note = Annotated[str | None, StringConstraints(strict=True, max_length=500)]
 

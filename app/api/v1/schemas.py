@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 from app.api.v1 import fields as f
 from app.domain.ledger.models import TransactionType
 from app.domain.outbox.kinds import KINDS, SWITCHABLE
+from app.domain.questions.models import QuestionStatus
 
 
 class Request(BaseModel):
@@ -220,6 +221,22 @@ class TransactionsQuery(Request):
     limit: f.Limit = Field(20, title="每页条数")
 
 
+class QuestionBody(Request):
+    text: f.QuestionText = Field(title="疑问", examples=["这节课孩子请假了，为什么还是扣了费？"])
+
+
+class QuestionAsked(Answer):
+    id: int = Field(title="编号", examples=[12])
+    status: Literal[tuple(QuestionStatus)] = Field(title="状态")  # type: ignore[valid-type]
+
+
+class Question(QuestionAsked):
+    text: str = Field(title="疑问")
+    asked_at: f.Moment = Field(title="提出时间")
+    answer: str | None = Field(title="前台的答复")
+    answered_at: f.Moment | None = Field(title="答复时间")
+
+
 class Transaction(Answer):
     id: int = Field(title="编号", examples=[501])
     seq: int = Field(title="钱包内序号", examples=[3])
@@ -236,6 +253,7 @@ class Transaction(Answer):
     profile_id: int | None = Field(title="学员编号")
     profile_name: str | None = Field(title="学员姓名")
     created_at: f.Moment = Field(title="时间")
+    question: Question | None = Field(title="最近一次疑问", description="家长没有问过时为 null")
 
 
 class Transactions(Answer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint
 
 from app.api.v1 import cursors, schemas
@@ -9,6 +11,9 @@ from app.api.v1.contract import Call, endpoint
 from app.domain.ledger import queries
 from app.domain.ledger.queries import TransactionView
 from app.domain.people import queries as people
+from app.domain.questions import queries as questions
+from app.domain.questions import service as asking
+from app.domain.questions.models import QuestionStatus
 from app.errors import NotFound
 
 bp = Blueprint("wallet", __name__, url_prefix="/wallet")
@@ -46,10 +51,30 @@ def list_transactions(call: Call) -> schemas.Transactions:
         cursor=None if position is None else str(position),
         limit=asked.limit,
     )
+    asked_about = questions.of_transactions([item.id for item in page.items])
     return schemas.Transactions(
-        items=[_transaction(item) for item in page.items],
+        items=[_transaction(item, asked_about.get(item.id)) for item in page.items],
         next_cursor=None if page.next_cursor is None else cursors.encode(_LIST, int(page.next_cursor)),
     )
+
+
+@endpoint(
+    bp, "POST", "/transactions/<id:transaction_id>/question",
+    summary="对流水提出疑问", body=schemas.QuestionBody, data=schemas.QuestionAsked, status=201, key="honoured",
+    limit="money", errors=("TRANSACTION_NOT_FOUND", "QUESTION_OPEN"),
+)  # fmt: skip
+def ask_about_transaction(call: Call, transaction_id: int) -> schemas.QuestionAsked:
+    """前台收到后核对，在消息里和流水下面答复您。答复之前同一笔流水不必再问。"""
+
+    def present(question_id: int) -> schemas.QuestionAsked:
+        return schemas.QuestionAsked(id=question_id, status=QuestionStatus.OPEN)
+
+    return present(
+        asking.ask(
+            transaction_id=transaction_id, text=call.body.text, actor=call.actor,
+            request_key=call.request_key(present),
+        )
+    )  # fmt: skip
 
 
 def wallet_of(family_id: int) -> schemas.Wallet:
@@ -67,7 +92,7 @@ def wallet_of(family_id: int) -> schemas.Wallet:
     )
 
 
-def _transaction(item: TransactionView) -> schemas.Transaction:
+def _transaction(item: TransactionView, question: Any | None) -> schemas.Transaction:
     return schemas.Transaction(
         id=item.id,
         seq=item.seq,
@@ -84,4 +109,5 @@ def _transaction(item: TransactionView) -> schemas.Transaction:
         profile_id=item.profile_id,
         profile_name=item.profile_name,
         created_at=item.created_at,
+        question=None if question is None else schemas.Question.model_validate(question),
     )

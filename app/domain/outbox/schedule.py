@@ -15,6 +15,7 @@ JOBS: tuple[Job, ...] = (
     Job("long_jobs_sweep", "tasks.periodic.long_jobs_sweep", "继续没有人在做的后台任务", every=5, lease=60),
     Job("receipts_remind", "tasks.periodic.receipts_remind", "提醒还缺凭证的调整", every=600),
     Job("withdrawals_remind", "tasks.periodic.withdrawals_remind", "提醒久未处理的提现", every=600),
+    Job("questions_remind", "tasks.periodic.questions_remind", "提醒还没有答复的流水疑问", every=600),
     Job("classes_remind", "tasks.periodic.classes_remind", "前一天提醒家长明天的课", every=60, lease=600),
     Job("classes_cancel", "tasks.periodic.classes_cancel", "补办停课后还没有退费的预约", every=60, lease=600),
     Job("waitlist_advance", "tasks.periodic.waitlist_advance", "推进候补：通知、到期、顺位、截止", every=1, lease=60),

@@ -195,6 +195,28 @@ def add_in_app(
     )
 
 
+def tell_in_app(
+    *, family_id: int, user_id: int, type: str, title: str, text: str, page: str, payload: dict[str, Any], dedupe: str
+) -> int | None:
+    """Tell one parent in the mini program's messages alone, in words of its own: for what no template of WeChat's fits.
+    `type` is the nearest of the message types; no preference and no cooldown holds it back. None if told already."""
+    return add(
+        channel=Channel.IN_APP,
+        type=type,
+        recipient=str(user_id),
+        family_id=family_id,
+        user_id=user_id,
+        payload=payload,
+        title=title,
+        text=text,
+        page=page,
+        status=Status.SENT,
+        next_attempt_at=None,
+        sent_at=clock.now(),
+        dedupe_key=_key("told", dedupe, user_id),
+    )
+
+
 def send_at(now: datetime, quiet: tuple[time, time] | None, *, urgent: bool) -> datetime:
     """When a message may go: now, or at the end of the quiet hours on the studio's clock (N6)."""
     if urgent or quiet is None:

@@ -52,6 +52,7 @@ class Permission(StrEnum):
     WITHDRAWAL_APPROVE = "withdrawal.approve"  # let a parent have money back, or say no
     WITHDRAWAL_PAY = "withdrawal.pay"  # note that it was paid out, or could not be; never one's own approval
     RECEIPT_VIEW = "receipt.view"
+    QUESTION_ANSWER = "question.answer"  # answer what parents ask about their transactions
     WALLET_CONTROL = "wallet.control"  # freeze, close, own overdraft limit, bypass
     NOTICE_VIEW = "notice.view"
     NOTICE_RESEND = "notice.resend"
@@ -73,7 +74,7 @@ P = Permission
 _FRONT_DESK = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.FAMILY_EDIT, P.REVEAL, P.ADJUSTMENT_VIEW, P.ADJUSTMENT_ASK,
     P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE, P.ORDER_VIEW, P.ORDER_ASK, P.CASE_VIEW,
-    P.WAITLIST_MANAGE, P.MAKEUP_MANAGE, P.JOB_VIEW,
+    P.WAITLIST_MANAGE, P.MAKEUP_MANAGE, P.JOB_VIEW, P.QUESTION_ANSWER,
 }  # fmt: skip
 _FINANCE = _FRONT_DESK | {
     P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,

@@ -118,6 +118,7 @@ _ALL = (
     Policy("adjustment_baseline_seconds", "150", "秒", "以前调整一次余额平均要多少秒，用来比较现在快了多少",
            count(1, 3600), "余额调整"),
     Policy("receipt_reminder_after", "2h", "时长", "缺凭证多久后提醒", duration, "余额调整"),
+    Policy("question_reminder_after", "24h", "时长", "家长的流水疑问多久没有答复就提醒员工", duration, "钱包"),
     Policy("withdrawal_reminder_after", "24h", "时长", "提现多久没人处理就提醒", duration, "钱包"),
     Policy("receipt_max_bytes", "10485760", "字节", "单个凭证文件大小上限", count(102400, 52428800), "余额调整"),
     Policy("prepayment_guard", "off", "开关", "按校外培训规定限制一次性预收（5000 元、60 课时或 3 个月）", switch,

@@ -21,6 +21,7 @@ from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.outbox.queries import NoticeFilter
 from app.domain.policy import service as policy
 from app.domain.policy.models import ChangeRequest
+from app.domain.questions import queries as questions
 from app.domain.withdrawals import queries as withdrawals
 from app.money import ZERO
 
@@ -50,6 +51,8 @@ class Waiting:
     refunds: int
     #: what parents asked to have back: to approve, and to pay out (W21)
     withdrawals: withdrawals.Open
+    #: what parents asked about transactions and nobody answered (W28)
+    questions: int
     #: requests of parents to arrange a makeup (M11), and makeup credits that end soon (M9)
     makeups_asked: int
     credits_ending: int
@@ -97,7 +100,7 @@ def waiting() -> Waiting:
     changes = sa.select(sa.func.count()).select_from(ChangeRequest).where(ChangeRequest.status == "pending")
     return Waiting(
         approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks(),
-        cases.open_count(), desk_refunds.waiting(), withdrawals.waiting(),
+        cases.open_count(), desk_refunds.waiting(), withdrawals.waiting(), questions.open_count(),
         makeups.asked_count(), makeups.ending_count(),
     )  # fmt: skip
 

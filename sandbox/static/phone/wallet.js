@@ -1,6 +1,6 @@
 // The family's wallet: balance, what may still be spent, who shares it, its transactions, and the way to withdrawals.
 
-import { api, h, money, time } from "./core.js";
+import { api, busy, h, keys, money, sheet, time, toast } from "./core.js";
 import { growing } from "./list.js";
 
 function purse(wallet) {
@@ -23,10 +23,36 @@ function row(item) {
       h("div", { class: "main" },
         h("b", {}, item.type_text, item.status === "cancelled" ? "（已取消）" : ""),
         h("span", { class: "sub" }, [item.profile_name, item.description].filter(Boolean).join(" · ")),
-        h("span", { class: "sub" }, time(item.created_at))),
+        h("span", { class: "sub" }, time(item.created_at)),
+        asked(item.question)),
       h("div", { class: "side" },
         h("span", { class: positive ? "money in" : "money" }, money(item.amount, true)),
-        h("span", { class: "sub" }, `余额 ${money(item.balance_after)}`))));
+        h("span", { class: "sub" }, `余额 ${money(item.balance_after)}`),
+        item.question?.status === "open" ? h("span", { class: "badge" }, "待前台答复") : askButton(item))));
+}
+
+// What was asked last about a transaction, and what the desk said.
+function asked(question) {
+  if (!question) return null;
+  return h("span", { class: "sub asked" }, `疑问：${question.text}`, question.answer ? h("span", { class: "answer" }, `前台答复：${question.answer}`) : null);
+}
+
+function askButton(item) {
+  const button = h("button", { class: "small-button", type: "button", "aria-label": `对 ${money(item.amount, true)} 提出疑问`, onclick: () => busy(button, () => ask(item)) }, "有疑问");
+  return button;
+}
+
+async function ask(item) {
+  const key = keys();
+  const made = await sheet({
+    title: "对这笔流水有疑问",
+    text: `${item.type_text} ${money(item.amount, true)}，${time(item.created_at)}`,
+    fields: [{ name: "text", label: "您的疑问", maxLength: 500, required: true }],
+    action: "提交", save: ({ text }) => api("POST", `/wallet/transactions/${item.id}/question`, { text: text.trim() }, key(text.trim())),
+  });
+  if (!made) return;
+  toast("已提交，前台会在消息里答复");
+  dispatchEvent(new Event("redraw"));
 }
 
 export default {
