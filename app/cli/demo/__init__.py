@@ -11,7 +11,7 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from app import config, money
-from app.cli.demo import classes, history, large, orders, people, story, studio, waits, withdrawals
+from app.cli.demo import classes, history, large, makeups, orders, people, story, studio, waits, withdrawals
 from app.cli.demo.names import PASSWORD, STAFF, household
 from app.cli.operator import says_refusals
 from app.db import db
@@ -89,6 +89,7 @@ def _tell(families: dict[int, people.Made], levels: dict[str, int], actors: dict
         *classes.happenings(booked, actors),
         *orders.happenings(families, lessons, left_out, actors),
         *waits.happenings(families, lessons, left_out, actors),
+        *makeups.happenings(families, booked, left_out, actors),
         *withdrawals.happenings(families, actors),
     ]
     for _, act in sorted(happenings, key=lambda happening: happening[0]):

@@ -19,8 +19,8 @@ from app.web.makeups.blueprint import bp
 from app.web.permissions import requires
 from app.web.rendering import render
 
-#: days that the filter offers
-ENDING = (3, 7, 14, 30)
+#: days that the filter offers, and the most that it takes
+ENDING, LONGEST = (3, 7, 14, 30), 366
 #: families that a search for a phone number or pinyin brings in
 FAMILIES = 50
 
@@ -34,7 +34,8 @@ def index():
     return render(
         "makeups/index.html", "makeups/_credits.html", page=page, asked=asked, total=desk_queries.count(asked),
         pages=page_links(page, "makeups.index"), counts=desk_queries.counts(), args=request.args,
-        types=types(), levels=levels(), ending=[(str(days), f"{days} 天内到期") for days in ENDING],
+        types=types(), levels=levels(),
+        ending=[(days, f"{days} 天内到期") for days in sorted({*ENDING, asked.ending or ENDING[0]})],
         soon=policy.get("makeup_credit_reminder").days,
     )  # fmt: skip
 
@@ -50,11 +51,11 @@ def levels() -> list[tuple[str, str]]:
 
 def _asked() -> CreditFilter:
     text = text_arg("q")
-    ending = choice_arg("ending", [str(days) for days in ENDING])
+    ending = int_arg("ending")
     return CreditFilter(
         text=text, families=tuple(hit.family_id for hit in search.find(text, limit=FAMILIES)) if text else (),
         family_id=int_arg("family"), type=choice_arg("type", dict(types())), level=choice_arg("level", dict(levels())),
-        ending=int(ending) if ending else None, asked=request.args.get("asked") == "1",
+        ending=ending if ending and ending <= LONGEST else None, asked=request.args.get("asked") == "1",
         with_minutes=request.args.get("minutes") == "1",
     )  # fmt: skip
 
