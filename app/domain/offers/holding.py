@@ -43,11 +43,12 @@ def hold_live(entry_id: int, actor: Actor) -> tuple[HeldQueue, WaitlistEntry]:
 
 
 def student(entry_id: int, actor: Actor) -> Student:
-    """The entry's student, locked before the session (R6). Raises EntryNotFound, NotFound for one who has left."""
-    profile_id = profile_of(entry_id)
-    if profile_id is None:
+    """The entry's student, locked before the session (R6). Raises EntryNotFound for nobody's and for another family's,
+    NotFound for one who has left."""
+    row = db.session.execute(sa.select(_e.c.profile_id, _e.c.family_id).where(_e.c.id == entry_id)).first()
+    if row is None or (actor.type == ActorType.PARENT and row.family_id != actor.family_id):
         raise EntryNotFound
-    return students.lock(profile_id, actor)
+    return students.lock(row.profile_id, actor)
 
 
 def profile_of(entry_id: int) -> int | None:
