@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import secrets
-import socket
 import time
 from collections.abc import Callable
 
@@ -17,12 +17,14 @@ from app import doorbell
 from app.domain.desk import bulk_decide, bulk_run
 from app.domain.longjobs import service as longjobs
 from app.domain.longjobs.errors import LeaseLost
+from app.domain.reconcile import runs
 from app.errors import DomainError, Kind, OutcomeUnknown
+from app.flows import reconcile
 
 log = logging.getLogger("desk.longjobs")
 
 #: kind → the use case that does the row after the checkpoint, in one transaction with it, and returns how many are left
-STEPS: dict[str, Callable[..., int]] = {bulk_decide.KIND: bulk_run.do_row}
+STEPS: dict[str, Callable[..., int]] = {bulk_decide.KIND: bulk_run.do_row, runs.KIND: reconcile.do_row}
 
 RUN = "tasks.longjobs.run"
 QUEUE = "bulk"
@@ -52,7 +54,7 @@ def sweep() -> int:
 
 def run(job_id: int, *, seconds: float = SLICE) -> None:
     """Do rows for so many seconds, and hand the rest on. Does nothing where another worker has the job."""
-    owner = f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(6)}"
+    owner = f"{platform.node()[:40]}:{os.getpid()}:{secrets.token_hex(6)}"
     kind = longjobs.take(job_id=job_id, owner=owner)
     if kind is None:
         return
