@@ -44,13 +44,28 @@ def seal(plain: bytes, purpose: str) -> bytes:
 def unseal(sealed: bytes, purpose: str) -> bytes:
     """Raises CannotDecrypt."""
     name, _, rest = sealed.partition(b"|")
-    key = _keys.get(name.decode("ascii", "replace"))
-    if key is None:
-        raise CannotDecrypt(f"data key {name[:8]!r} is not configured")
+    key = key_named(name.decode("ascii", "replace"))
     try:
         return AESGCM(key).decrypt(rest[:12], rest[12:], purpose.encode())
     except InvalidTag:
         raise CannotDecrypt("the value was altered or sealed for another purpose") from None
+
+
+def newest_key() -> tuple[str, bytes]:
+    """Name and key that seal from now on; for streams (app/sealed_stream.py)."""
+    return _newest, _keys[_newest]
+
+
+def key_named(name: str) -> bytes:
+    """Raises CannotDecrypt for one that is not configured."""
+    if name not in _keys:
+        raise CannotDecrypt(f"data key {name[:8]!r} is not configured")
+    return _keys[name]
+
+
+def mac(data: bytes, purpose: str) -> str:
+    """64 hex digits that only who has the keys can make: a manifest is as it was written."""
+    return hmac.new(_index_key, purpose.encode() + b"|" + data, hashlib.sha256).hexdigest()
 
 
 def sealed_with_newest(sealed: bytes) -> bool:

@@ -8,6 +8,7 @@ from flask import Flask
 
 MODULES = (
     "audit",
+    "backup",
     "catalog",
     "data",
     "demo",
@@ -19,7 +20,6 @@ MODULES = (
     "policy",
     "reconcile",
     "staff",
-    "worker",
     "worker",
 )
 

@@ -78,7 +78,7 @@ def keep(uploads: Sequence[Upload], *, actor: Actor, already: int = 0) -> list[N
     limit = policy.get("receipt_max_bytes")
     db.session.rollback()  # decoding takes a second or two: no connection is held meanwhile
     files = [_cleaned(upload, limit) for upload in uploads]
-    store = _store()
+    store = receipt_store()
     return [_stored(store, file) for file in files]
 
 
@@ -121,7 +121,7 @@ def read(receipt_id: int, *, actor: Actor) -> ReceiptFile:
         raise ReceiptNotFound
     db.session.rollback()
     try:
-        data = vault.unseal(_store().get(row.storage_key), PURPOSE)
+        data = vault.unseal(receipt_store().get(row.storage_key), PURPOSE)
     except (GatewayError, vault.CannotDecrypt) as error:
         log.error("receipt not readable", extra={"receipt": receipt_id, "why": str(error)})
         raise Unavailable("凭证文件暂时无法读取，请稍后再试或联系管理员") from None
@@ -133,7 +133,7 @@ def read(receipt_id: int, *, actor: Actor) -> ReceiptFile:
 
 def sweep_orphans() -> int:
     """Delete stored files that belong to no receipt and are older than a day; returns how many."""
-    store = _store()
+    store = receipt_store()
     limit = clock.now() - ORPHAN_AGE
     removed = 0
     old = (item.key for item in store.stored() if item.written_at < limit)
@@ -152,7 +152,7 @@ def rotate() -> int:
     A file is replaced whole, so the run may be stopped and begun again. Raises Unavailable where the store is away
     or a file's key is no longer configured: the old keys must stay until it runs through.
     """
-    store, renewed = _store(), 0
+    store, renewed = receipt_store(), 0
     try:
         for item in store.stored():
             sealed = store.get(item.key)
@@ -171,7 +171,7 @@ def _known(keys: list[str]) -> set[str]:
     return found
 
 
-def _store() -> storage.Store:
+def receipt_store() -> storage.Store:
     settings = config.current()
     return storage.open_store(
         settings.storage_url, access_key=settings.storage_access_key, secret_key=settings.storage_secret_key
