@@ -162,6 +162,8 @@ document.addEventListener('htmx:afterSettle', ({ detail }) => {
 // An answer that is a refused form: the first thing wrong gets the focus.
 document.addEventListener('htmx:afterSettle', ({ detail }) => {
   if (detail.xhr?.status !== 422) return;
-  const wrong = detail.target?.querySelector?.('.is-invalid:not(.money-input), .money-input.is-invalid input, [data-refusal]');
+  // Of an outer swap the target is the element that was replaced.
+  const form = detail.target?.isConnected ? detail.target : detail.elt;
+  const wrong = form?.querySelector?.('.is-invalid:not(.money-input, .dropzone), .money-input.is-invalid input, .dropzone.is-invalid input, [data-refusal]');
   wrong?.focus();
 });

@@ -50,7 +50,7 @@ function row(item) {
         ENDS[item.status] ? h("span", { class: "sub" }, ENDS[item.status]) : null,
         h("span", { class: "sub" }, `申请于 ${time(item.created_at)}`)),
       h("span", { class: "side" }, h("span", { class: `badge ${item.status}` }, item.status_text),
-        item.can_cancel ? button : item.decided_at ? h("span", { class: "sub" }, time(item.decided_at)) : null)));
+        item.can_cancel ? h("div", { class: "under" }, button) : item.decided_at ? h("span", { class: "sub" }, time(item.decided_at)) : null)));
 }
 
 export default {
@@ -60,7 +60,7 @@ export default {
     const { balance } = await api("GET", "/wallet/balance");
     const list = h("div");
     const button = h("button", { class: "green-button", type: "button", onclick: () => busy(button, () => request(balance)) }, "申请提现");
-    screen.replaceChildren(h("p", { class: "nothing" }, `钱包余额 ${money(balance)}`), list, button);
+    screen.replaceChildren(h("p", { class: "group-title" }, `钱包余额 ${money(balance)}`), list, button);
     await growing(list, "/withdrawals/my?limit=20", row, "还没有提现。余额可以申请退回，由馆方审核后打款。");
   },
 };
