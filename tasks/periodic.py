@@ -19,9 +19,10 @@ from app.domain.outbox import housekeeping
 from app.domain.outbox import service as outbox
 from app.domain.people import attempts, limits
 from app.domain.questions import service as questions
-from app.domain.reports import waitlist_alarm
+from app.domain.reconcile import health as health_of_money
+from app.domain.reports import digest, waitlist_alarm
 from app.domain.withdrawals import reminders as withdrawal_reminders
-from app.flows import bills, delivery, longjobs, payment_jobs, receipts, refunds, shipping
+from app.flows import bills, delivery, longjobs, payment_jobs, receipts, reconcile, refunds, shipping
 
 #: seconds of one row's place in the queue, after which the sweep asks for it again
 _TURN = 15
@@ -73,6 +74,11 @@ def makeup_requests() -> str:
 def questions_remind() -> str:
     """Questions about transactions that nobody answered (W28)."""
     return f"提醒 {questions.remind_staff()} 个"
+
+
+def digest_morning() -> str:
+    """What waits, to the money group."""
+    return "已发送" if digest.send() else "今天的已发送或未到时间"
 
 
 def adjustments_lapse() -> str:
@@ -145,12 +151,39 @@ def shipping_report() -> str:
     return f"上报 {shipping.report_due()} 笔"
 
 
-def bill_settle() -> str:
-    """What neither callback nor question told, by WeChat's bill of yesterday (I-25)."""
+def reconcile_day() -> str:
+    """WeChat's bill of yesterday: what neither callback nor question told is settled, the rest compared (W24, I-25)."""
     if not bills.has_account():
         return "没有开通微信支付"
-    done = bills.settle_day(clock.today() - timedelta(days=1), system("微信账单"))
-    return f"账单 {done.payments} 笔，补记 {done.settled} 笔" + (f"，异常 {done.on_board} 笔" if done.on_board else "")
+    done = bills.reconcile_due(system("微信账单"))
+    if not done:
+        return "账单已核对"
+    taken = [one.taken for _, one in done]
+    on_board = sum(one.on_board for one in taken)
+    said = f"账单 {sum(one.payments for one in taken)} 笔，补记 {sum(one.settled for one in taken)} 笔"
+    said += f"，异常 {on_board} 笔" if on_board else ""
+    return f"{said}，差异 {sum(one.outcome.found for _, one in done)} 项"
+
+
+def reconcile_books() -> str:
+    """Documents and movements against each other (W24)."""
+    done = reconcile.check_books(system("对账"))
+    return f"{len(done)} 项核对，差异 {sum(outcome.found for _, outcome in done)} 项"
+
+
+def money_health() -> str:
+    """What is new in the money (W26)."""
+    return _health(full=False)
+
+
+def money_health_full() -> str:
+    """All of the money (W26)."""
+    return _health(full=True)
+
+
+def _health(*, full: bool) -> str:
+    broken = health_of_money.run(full=full)
+    return "不符：" + "、".join(health_of_money.BY_NAME[name].word for name in broken) if broken else "全部相符"
 
 
 def callbacks_cleanup() -> str:

@@ -64,7 +64,7 @@ def sign(timestamp: str, secret: str) -> str:
 def card_body(card: Card, public_url: str) -> dict[str, Any]:
     """One card as Feishu takes it, cut until it fits."""
     for length in (_VALUE, 150, 60, 20):
-        elements = [_text(_lines(card, length))]
+        elements = [_text(_lines(card, length, public_url))]
         if card.get("link"):
             elements.append(_button(card["link"], public_url))
         body = _interactive(card["title"], card["colour"], elements)
@@ -78,7 +78,7 @@ def digest_body(cards: Sequence[Card], public_url: str) -> dict[str, Any]:
     colour = next((c for c in ("red", "orange") if any(card["colour"] == c for card in cards)), "blue")
     elements: list[dict[str, Any]] = []
     for card in cards:
-        words = f"**{escape(card['title'])}**\n{_lines(card, 80)}"
+        words = f"**{escape(card['title'])}**\n{_lines(card, 80, public_url)}"
         if card.get("link"):
             words += f"\n[{escape(card['link']['text'])}]({public_url}{card['link']['path']})"
         elements += [_text(words), {"tag": "hr"}]
@@ -104,8 +104,12 @@ def escape(value: Any, length: int = _VALUE) -> str:
     return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", text)
 
 
-def _lines(card: Card, length: int) -> str:
-    lines = [f"**{escape(label)}**：{escape(value, length)}" for label, value in card.get("lines", ())[:_LINES]]
+def _lines(card: Card, length: int, public_url: str) -> str:
+    """A line is its label and its value, which leads to a path of the portal where the line names one."""
+    lines = []
+    for label, value, *path in card.get("lines", ())[:_LINES]:
+        words = escape(value, length)
+        lines.append(f"**{escape(label)}**：" + (f"[{words}]({public_url}{path[0]})" if path else words))
     if card.get("text"):
         lines.append(escape(card["text"], length * 4))
     return "\n".join(lines) or " "

@@ -16,6 +16,7 @@ JOBS: tuple[Job, ...] = (
     Job("receipts_remind", "tasks.periodic.receipts_remind", "提醒还缺凭证的调整", every=600),
     Job("withdrawals_remind", "tasks.periodic.withdrawals_remind", "提醒久未处理的提现", every=600),
     Job("questions_remind", "tasks.periodic.questions_remind", "提醒还没有答复的流水疑问", every=600),
+    Job("digest_morning", "tasks.periodic.digest_morning", "早上把待办发到资金群", every=60),
     Job("classes_remind", "tasks.periodic.classes_remind", "前一天提醒家长明天的课", every=60, lease=600),
     Job("classes_cancel", "tasks.periodic.classes_cancel", "补办停课后还没有退费的预约", every=60, lease=600),
     Job("waitlist_advance", "tasks.periodic.waitlist_advance", "推进候补：通知、到期、顺位、截止", every=1, lease=60),
@@ -34,7 +35,24 @@ JOBS: tuple[Job, ...] = (
     Job("orders_expire", "tasks.periodic.orders_expire", "结束到期未支付的订单并向微信关单", every=60, lease=600),
     Job("refunds_query", "tasks.periodic.refunds_query", "向微信提交已批准的退款，并查询进度", every=15, lease=120),
     Job("shipping_report", "tasks.periodic.shipping_report", "向微信上报体验课的发货信息", every=60, lease=300),
-    Job("bill_settle", "tasks.periodic.bill_settle", "按昨天的微信账单补记付款", cron="21 10-13 * * *", lease=1800),
+    Job(
+        "reconcile_day",
+        "tasks.periodic.reconcile_day",
+        "取昨天的微信账单，补记付款并对账",
+        cron="21 10-23 * * *",
+        lease=1800,
+    ),
+    Job(
+        "reconcile_books", "tasks.periodic.reconcile_books", "核对单据与流水是否一一对应", cron="31 3 * * *", lease=7200
+    ),
+    Job("money_health", "tasks.periodic.money_health", "检查新变动的资金是否健康", every=300, lease=1800),
+    Job(
+        "money_health_full",
+        "tasks.periodic.money_health_full",
+        "从头检查全部资金是否健康",
+        cron="51 3 * * *",
+        lease=7200,
+    ),
     Job("callbacks_cleanup", "tasks.periodic.callbacks_cleanup", "清理过期的支付通知随机串", cron="37 4 * * *"),
     Job("arrears_escalate", "tasks.periodic.arrears_escalate", "欠费满几天时再次提醒家长，并列给员工", every=600),
     Job("receipts_orphans", "tasks.periodic.receipts_orphans", "清理没有归属的凭证文件", cron="47 3 * * *", lease=1800),

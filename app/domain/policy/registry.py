@@ -158,6 +158,7 @@ _ALL = (
     Policy("arrears_third_after", "7d", "时长", "欠费多久后第三次提醒家长，并每天列给员工", duration, "消息"),
     Policy("arrears_task_after", "14d", "时长", "欠费多久后列入员工待办", duration, "消息"),
     Policy("balance_message_cooldown", "24h", "时长", "同类余额提醒的最短间隔", duration, "消息"),
+    Policy("digest_at", "08:30", "时刻", "每天几点把待办发到资金群", time_of_day, "消息"),
     Policy("message_lease", "20s", "时长", "一条消息发送中多久没有结果，就当作发送进程已中断、重新发送", duration,
            "消息"),
     Policy("notification_max_attempts", "6", "次", "一条消息最多尝试几次", count(1, 20), "消息"),

@@ -1,0 +1,101 @@
+"""The morning's digest to the money group (U17): what waits, each line a way into the list of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from app import clock, money
+from app.db import db, db_now, transactional
+from app.domain.bookings.models import LIVE, Booking
+from app.domain.cases import queries as cases
+from app.domain.catalog.models import CourseSchedule
+from app.domain.credits.models import CompensationLot
+from app.domain.makeups import desk_queries as makeups
+from app.domain.makeups.desk_queries import CreditFilter
+from app.domain.orders import desk_refunds
+from app.domain.outbox import service as outbox
+from app.domain.outbox.models import Channel, Notification, Status
+from app.domain.policy import service as policy
+from app.domain.questions import queries as questions
+from app.domain.reports import home
+from app.domain.withdrawals import queries as withdrawals
+
+#: credits and minutes that end within so many days are named (U17)
+ENDING_DAYS = 3
+#: a scheduler that was away this long after the hour sends nothing: the day has begun without it
+LATE = timedelta(hours=4)
+
+#: [label, value, path]
+Line = list[str]
+
+_lots, _n = CompensationLot.__table__, Notification.__table__
+_b, _s = Booking.__table__, CourseSchedule.__table__
+
+
+def send() -> bool:
+    """The periodic job: once a day, from the policy's hour on; whether it was sent now."""
+    now = db_now()
+    due = datetime.combine(clock.local(now).date(), policy.get("digest_at"), clock.STUDIO_ZONE)
+    db.session.rollback()
+    return due <= now < due + LATE and _send(day=f"{due:%Y-%m-%d}")
+
+
+@transactional
+def _send(*, day: str) -> bool:
+    told = lines()
+    card = {"title": f"今日待办 {day}", "colour": "orange" if told else "green", "lines": told,
+            "link": {"text": "打开运营台", "path": "/"}}  # fmt: skip
+    if not told:
+        card["text"] = "没有需要处理的事项。"
+    return outbox.tell_staff("money", "staff.digest", card, dedupe=f"digest:{day}") is not None
+
+
+def lines() -> list[Line]:
+    """What waits now; what counts nothing is left out. Each path leads to the rows that its line counts."""
+    owing, paying_out = home.arrears(), withdrawals.waiting()
+    minutes, students = _minutes_ending()
+    yesterday = clock.today() - timedelta(days=1)
+    found = (
+        (owing.families, "欠费", f"{owing.families} 户，合计 {money.yuan(owing.total)}", "/arrears"),
+        (home.arrears_tasks(), "长期欠费待联系", "{} 户", "/arrears?show=late"),
+        (makeups.count(CreditFilter(ending=ENDING_DAYS)), f"{ENDING_DAYS} 天内到期的待补课", "{} 次",
+         f"/makeups?ending={ENDING_DAYS}"),
+        (minutes, f"{ENDING_DAYS} 天内到期的课时补偿", f"{students} 位学员，共 {minutes} 分钟", "/makeups?minutes=1"),
+        (_unreached(), "微信联系不上、今天有课的家长", "{} 位", f"/notices?channel=in_app&from={yesterday}"),
+        (cases.open_count(), "资金异常", "{} 项", "/exceptions"),
+        (home.approvals_waiting(), "待审批的调整", "{} 笔", "/approvals"),
+        (home.receipts_missing(), "待补凭证", "{} 笔", "/adjustments?status=awaiting_receipt"),
+        (desk_refunds.waiting(), "待审批的退款", "{} 笔", "/refunds?status=requested"),
+        (home.late_refunds(), "过时限的退款", "{} 笔", "/late-refunds"),
+        (paying_out.all, "待处理的提现", "{} 笔", "/withdrawals?status=open"),
+        (makeups.asked_count(), "待安排的补课", "{} 条", "/makeups?asked=1"),
+        (questions.open_count(), "待答复的流水疑问", "{} 条", "/questions"),
+    )  # fmt: skip
+    return [[label, words.format(count), path] for count, label, words, path in found if count]
+
+
+def _minutes_ending() -> tuple[int, int]:
+    """Minutes that end soon, and how many students have them."""
+    now = clock.now()
+    query = sa.select(
+        sa.func.coalesce(sa.func.sum(_lots.c.minutes_left), 0), sa.func.count(_lots.c.profile_id.distinct())
+    ).where(_lots.c.minutes_left > 0, _lots.c.expires_at > now, _lots.c.expires_at <= now + timedelta(days=ENDING_DAYS))
+    minutes, students = db.session.execute(query).one()
+    return int(minutes), students
+
+
+def _unreached() -> int:
+    """Families with a class today, one of whose messages since yesterday morning WeChat did not take."""
+    start, end = clock.day_bounds(clock.today())
+    here = (
+        sa.select(_b.c.family_id)
+        .join_from(_b, _s, _s.c.id == _b.c.course_schedule_id)
+        .where(_b.c.status.in_(LIVE), _s.c.starts_at >= start, _s.c.starts_at < end)
+    )
+    missed = sa.or_(_n.c.channel == Channel.IN_APP, _n.c.status == Status.FAILED)
+    query = sa.select(sa.func.count(_n.c.family_id.distinct())).where(
+        _n.c.family_id.in_(here), missed, _n.c.created_at >= start - timedelta(days=1)
+    )
+    return db.session.scalar(query)
