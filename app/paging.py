@@ -74,31 +74,36 @@ def whole(
     """The whole of what `keyset` pages. The rows carry the id column by its name; `dress` makes of each piece what the
     page shows.
 
-    Counting fixes the highest id: what is added later is in neither the count nor the pieces. No cursor and no
-    snapshot stays open from piece to piece, so a row that leaves the list meanwhile is left out.
+    Counting fixes the lowest and the highest id: what is added later is in neither the count nor the pieces. No cursor
+    and no snapshot stays open from piece to piece, so a row that leaves the list meanwhile is left out.
     """
-    order = id_column.asc() if oldest_first else id_column.desc()
-    top: int | None = None
+    ends: tuple[int, int | None, int | None] | None = None
+
+    def looked() -> tuple[int, int | None, int | None]:
+        ids = query.with_only_columns(id_column.label("id"), maintain_column_froms=True).order_by(None).subquery()
+        return tuple(db.session.execute(sa.select(sa.func.count(), sa.func.min(ids.c.id), sa.func.max(ids.c.id))).one())
 
     def count() -> int:
-        nonlocal top
-        ids = query.with_only_columns(id_column.label("id"), maintain_column_froms=True).order_by(None).subquery()
-        number, top = db.session.execute(sa.select(sa.func.count(), sa.func.max(ids.c.id))).one()
-        return number
+        nonlocal ends
+        ends = looked()
+        return ends[0]
 
     def pieces() -> Iterator[Sequence[Any]]:
-        part = query if top is None else query.where(id_column <= top)
-        part = part.order_by(order).limit(PIECE)
-        last = None
-        while True:
-            after = part
-            if last is not None:
-                after = part.where(id_column > last if oldest_first else id_column < last)
-            rows = list(db.session.execute(after))
+        _, low, high = ends or looked()
+        if low is None or high is None:
+            return
+        ordered = query.order_by(id_column.asc() if oldest_first else id_column.desc()).limit(PIECE)
+        step, at, width = (1, low, PIECE) if oldest_first else (-1, high, PIECE)
+        while low <= at <= high:
+            # Both ends are named: given one alone, MariaDB may read a long list from its beginning for every piece.
+            edge = min(max(at + step * (width - 1), low), high)
+            rows = list(db.session.execute(ordered.where(id_column.between(min(at, edge), max(at, edge)))))
             if rows:
                 yield dress(rows)
-            if len(rows) < PIECE:
-                return
-            last = getattr(rows[-1], id_column.key)
+            if len(rows) == PIECE:
+                last = getattr(rows[-1], id_column.key)
+                at, width = last + step, max(PIECE, 2 * abs(last - at))
+            else:
+                at, width = edge + step, 4 * width
 
     return Listing(pieces, count)
