@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.domain.audit import models as audit  # noqa: F401
 from app.domain.bookings import models as bookings  # noqa: F401
+from app.domain.books import models as books  # noqa: F401
 from app.domain.cases import models as cases  # noqa: F401
 from app.domain.catalog import models as catalog  # noqa: F401
 from app.domain.credits import models as credits  # noqa: F401
@@ -17,6 +18,7 @@ from app.domain.outbox import models as outbox  # noqa: F401
 from app.domain.people import models as people  # noqa: F401
 from app.domain.policy import models as policy  # noqa: F401
 from app.domain.questions import models as questions  # noqa: F401
+from app.domain.reconcile import models as reconcile  # noqa: F401
 from app.domain.search import models as search  # noqa: F401
 from app.domain.seats import models as seats  # noqa: F401
 from app.domain.waitlist import models as waitlist  # noqa: F401

@@ -35,7 +35,7 @@ class BadBill(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BillRow:
-    """A payment (`SUCCESS`) or the start of a refund (`REFUND`); what became of the refund is not in the bill."""
+    """A payment (`SUCCESS`) or the start of a refund (`REFUND`); what became of the refund later is not in the bill."""
 
     at: datetime  # UTC
     appid: str
@@ -51,6 +51,8 @@ class BillRow:
     refund_no: str | None
     refunded: Decimal
     fee: Decimal
+    #: of a refund when the bill was made: `SUCCESS`, `PROCESSING`, `FAIL`; empty where it does not say
+    refund_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ def _row(columns: list[str], line: str) -> BillRow:
         openid=row.get("用户标识") or None, trade_type=row.get("交易类型", ""), trade_state=row["交易状态"],
         currency=row.get("货币种类", ""), paid=_yuan(row["订单金额"]), refund_id=_number(row.get("微信退款单号")),
         refund_no=_number(row.get("商户退款单号")), refunded=_yuan(row["申请退款金额"]), fee=_yuan(row["手续费"]),
+        refund_state=row.get("退款状态", ""),
     )  # fmt: skip
 
 

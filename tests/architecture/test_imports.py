@@ -43,7 +43,9 @@ LINES = {
     "app.domain.offers": 8,
     "app.domain.search.queries": 9,
     "app.domain.policy.queries": 9,
+    "app.domain.reconcile": 9,
     "app.domain.reports": 9,
+    "app.domain.books": 9,
 }
 #: models map tables and nothing else: naming a table is not depending on its part
 _NEVER_IN_DOMAIN = ("flask", "flask_login", "flask_wtf", "requests", "rq", "redis", "wechatpy", "jinja2", "werkzeug")

@@ -51,11 +51,15 @@ class Permission(StrEnum):
     WITHDRAWAL_VIEW = "withdrawal.view"
     WITHDRAWAL_APPROVE = "withdrawal.approve"  # let a parent have money back, or say no
     WITHDRAWAL_PAY = "withdrawal.pay"  # note that it was paid out, or could not be; never one's own approval
+    RECONCILE_VIEW = "reconcile.view"  # differences, and how healthy the money is
+    RECONCILE_SETTLE = "reconcile.settle"  # settle a difference with a note; compare a day again
     RECEIPT_VIEW = "receipt.view"
     QUESTION_ANSWER = "question.answer"  # answer what parents ask about their transactions
     WALLET_CONTROL = "wallet.control"  # freeze, close, own overdraft limit, bypass
     NOTICE_VIEW = "notice.view"
     NOTICE_RESEND = "notice.resend"
+    BOOKS_VIEW = "books.view"  # a day's report and its close, revenue by month
+    BOOKS_CLOSE = "books.close"  # sign a day
     EXPORT = "export"  # take a list of families with their money out of the house
     AUDIT_VIEW = "audit.view"
     POLICY_VIEW = "policy.view"
@@ -79,7 +83,8 @@ _FRONT_DESK = {
 _FINANCE = _FRONT_DESK | {
     P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,
     P.ORDER_CONFIRM, P.REFUND_ASK, P.REFUND_APPROVE, P.CASE_SETTLE, P.WITHDRAWAL_VIEW, P.WITHDRAWAL_APPROVE,
-    P.WITHDRAWAL_PAY, P.ADJUSTMENT_BULK, P.JOB_STOP,
+    P.WITHDRAWAL_PAY, P.ADJUSTMENT_BULK, P.JOB_STOP, P.BOOKS_VIEW, P.BOOKS_CLOSE,
+    P.RECONCILE_VIEW, P.RECONCILE_SETTLE,
 }  # fmt: skip
 _MANAGER = _FINANCE | {
     P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE, P.MAKEUP_WAIVE,
@@ -88,7 +93,8 @@ _MANAGER = _FINANCE | {
 _AUDITOR = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.SCHEDULE_VIEW, P.ADJUSTMENT_VIEW, P.RECEIPT_VIEW, P.NOTICE_VIEW, P.AUDIT_VIEW,
     P.POLICY_VIEW, P.STAFF_VIEW, P.SYSTEM_VIEW, P.EXPORT, P.ORDER_VIEW, P.CASE_VIEW, P.WITHDRAWAL_VIEW,
-    P.JOB_VIEW,
+    P.JOB_VIEW, P.BOOKS_VIEW,
+    P.RECONCILE_VIEW,
 }  # fmt: skip
 _ADMIN = {P.HOME, P.STAFF_VIEW, P.STAFF_EDIT, P.ROLE_APPROVE, P.SYSTEM_VIEW, P.SYSTEM_RUN, P.POLICY_VIEW}
 
