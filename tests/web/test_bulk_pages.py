@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 
 from app import clock, config, sheets
 from app.db import db
-from app.domain.desk import bulk_decide, bulk_run, bulk_sheet
+from app.domain.desk import bulk_decide, bulk_queries, bulk_run, bulk_sheet
 from app.domain.desk.bulk_models import AdjustmentBatch
 from app.domain.longjobs import service
 from app.domain.longjobs.models import LongJob
@@ -339,3 +339,15 @@ def test_results_as_a_file_are_a_sheet_again(clerk, manager):
     jobs = text(manager.post(f"/exports/long-job-rows?job={job_id}", {"format": "csv"}))
     assert "OVERDRAFT_LIMIT_EXCEEDED" in jobs
     assert "余额不足" in text(manager.get(f"/long-jobs/{job_id}"))
+
+
+def test_a_waiting_batch_is_on_the_approvals_page_and_its_rows_name_it(clerk, manager):
+    batch_id = asked(clerk.staff, [cells(make_family())])
+    assert "1 批批量调整等待审批" in text(manager.get("/approvals"))
+    assert "批批量调整等待审批" not in text(clerk.get("/approvals")), "one's own is for somebody else"
+    manager.post(f"/adjustments/batches/{batch_id}/approve", {"confirmed": "1", "typed_amount": "100.00"})
+    run(batch(batch_id).job_id)
+    made = bulk_queries.rows(batch_id, batch(batch_id).job_id).items[0].made_id
+    page = text(manager.get(f"/adjustments/{made}"))
+    assert f"/adjustments/batches/{batch_id}" in page
+    assert "还没有凭证" not in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import abort, request
 
 from app.domain.audit import actions
-from app.domain.desk import queries
+from app.domain.desk import bulk_queries, queries
 from app.domain.desk.queries import AdjustmentFilter, Detail
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
@@ -36,7 +36,8 @@ def approvals():
     """What waits for a second person."""
     page = queries.approvals(before=int_arg("before"), after=int_arg("after"))
     return render("desk/approvals.html", "desk/_approvals.html", page=page, total=queries.approvals_count(),
-                  pages=page_links(page, "desk.approvals"), me=current_actor().id)  # fmt: skip
+                  pages=page_links(page, "desk.approvals"), me=current_actor().id,
+                  batches=bulk_queries.asked_count(not_by=current_actor().id))  # fmt: skip
 
 
 @bp.get("/adjustments/missing-receipts")
