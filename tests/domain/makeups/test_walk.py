@@ -154,6 +154,8 @@ class Walk:
             ends = starts + timedelta(minutes=length)
             if all(ends <= one.starts or one.ends <= starts for one in self.model.held.values()):
                 return make_session(self.courses[length], starts_at=starts), starts
+            # The near hours may be full of makeups.
+            within += HOUR
 
     def miss(self) -> None:
         length = self.chance.choice(LENGTHS)
