@@ -25,6 +25,7 @@ ACTIONS: dict[str, str] = {
     "adjustment.withdrawn": "撤回调整",
     "adjustment.lapsed": "调整超时失效",
     "adjustment.failed": "调整执行失败",
+    "books.day_closed": "日结签字",
     "withdrawal.asked": "申请提现",
     "withdrawal.receipt_added": "补充打款凭证",
     "withdrawal.approved": "批准提现",
@@ -189,6 +190,7 @@ ACTIONS: dict[str, str] = {
 AREAS: dict[str, str] = {
     "adjustment.": "余额调整",
     "withdrawal.": "提现",
+    "books.": "日结",
     "wallet.": "钱包",
     "schedule.": "课表",
     "course.": "课程",
@@ -222,6 +224,7 @@ AREAS: dict[str, str] = {
 TARGETS: dict[str, str] = {
     "adjustment": "调整",
     "withdrawal": "提现",
+    "day_close": "日结",
     "booking": "预约",
     "waitlist_entry": "候补",
     "course": "课程",

@@ -47,6 +47,8 @@ class Booking(db.Model):
         sa.Index("ix_bookings_live_profile", "live_profile_id"),
         sa.Index("ix_bookings_family", "family_id", "id"),
         sa.Index("ix_bookings_created_at", "created_at"),
+        # what was given up or kept in a month (W29)
+        sa.Index("ix_bookings_ended_at", "ended_at"),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)
