@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import requests
 import sandbox_fake_classes
+import sandbox_fake_makeups
 import sandbox_fake_payments
 import sandbox_fake_waitlist
 from flask import Flask, g, jsonify, request
@@ -172,6 +173,7 @@ def create_fake_app(sandbox_url: str) -> Flask:
     sandbox_fake_classes.register(app, answer)
     sandbox_fake_payments.register(app, answer)
     sandbox_fake_waitlist.register(app, answer)
+    sandbox_fake_makeups.register(app, answer)
     return app
 
 

@@ -59,7 +59,8 @@ def register(app, answer) -> None:
         entry = {
             "id": len(app.entries) + 1, "status": "waiting", "schedule": session, "profile_id": profile["id"],
             "profile_name": profile["name"], "joined_at": datetime.now(UTC).isoformat(),
-            "auto_accept": asked["auto_accept"], "until": None, "kind": "open",
+            "auto_accept": asked["auto_accept"], "credit_id": asked.get("credit_id"), "use_compensation": False,
+            "accept_shorter": asked.get("accept_shorter", False), "until": None, "kind": "open",
         }  # fmt: skip
         app.entries.append(entry)
         data = {"waitlist_id": entry["id"], "position": 2, "estimated_wait_time": "暂无数据",
@@ -80,7 +81,7 @@ def register(app, answer) -> None:
 
     @app.patch("/api/v1/waitlist/<int:number>")
     def change_wait(number):
-        app.entries[number - 1]["auto_accept"] = request.json["auto_accept"]
+        app.entries[number - 1].update(request.json)
         return answer(shown(app.entries[number - 1]))
 
     @app.delete("/api/v1/waitlist/<int:number>")

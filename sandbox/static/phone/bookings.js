@@ -3,12 +3,13 @@
 import { api, h, money, sheet, time, toast } from "./core.js";
 import { when } from "./day.js";
 import { growing } from "./list.js";
+import { spoken } from "./minutes.js";
 import { facts, scheduleFacts } from "./schedule.js";
 
 const SOURCES = { wallet: "钱包", wechat_pay: "微信支付", makeup_credit: "待补课", staff: "前台预约" };
 const KINDS = { regular: "正式课", trial: "体验课", makeup: "补课" };
 const VIEWS = [["booked", "已预约"], ["on_leave", "已请假"], ["cancelled", "已取消"], ["all", "全部"]];
-const ENDS = { trial: "取消后，退款由馆方处理。", makeup: "取消后，补课机会退回。" };
+const ENDS = { trial: "取消后，退款由馆方处理。", makeup: "取消后，待补课退回，有效期不变；用掉的课时补偿退回，得到的收回。" };
 const redraw = () => dispatchEvent(new Event("redraw"));
 
 const row = (booking) => h("li", {},
@@ -43,11 +44,14 @@ async function cancel(booking) {
   const done = await sheet({
     title: "取消预约",
     text: ENDS[booking.kind] ?? `取消后，${money(booking.price)} 退回钱包。`,
-    fields: REASON, action: "取消预约", close: "再想想",
-    save: (values) => api("POST", `/bookings/${booking.id}/cancel`, said(values), key),
+    fields: booking.kind === "makeup" ? [] : REASON, action: "取消预约", close: "再想想",
+    save: (values) => (booking.kind === "makeup"
+      ? api("DELETE", `/makeup/${booking.id}/cancel`, undefined, key)
+      : api("POST", `/bookings/${booking.id}/cancel`, said(values), key)),
   });
   if (!done) return;
-  toast(done.refund_amount === "0.00" ? "已取消" : `已取消，${money(done.refund_amount)} 已退回钱包`);
+  if (done.credit) toast(`已取消，待补课已退回${done.remaining_compensation ? `，现有课时补偿${spoken(done.remaining_compensation)}` : ""}`);
+  else toast(done.refund_amount === "0.00" ? "已取消" : `已取消，${money(done.refund_amount)} 已退回钱包`);
   redraw();
 }
 
@@ -67,13 +71,14 @@ async function leave(booking) {
 function choices(booking) {
   const buttons = [
     booking.can_leave && h("button", { class: "grey-button", type: "button", onclick: () => leave(booking) }, "请假"),
+    booking.status === "on_leave" && h("button", { class: "grey-button", type: "button", onclick: () => { location.hash = "makeups"; } }, "去补课"),
     booking.can_cancel && h("button", { class: "grey-button danger", type: "button", onclick: () => cancel(booking) }, "取消预约"),
   ].filter(Boolean);
   return buttons.length ? h("ul", { class: "cells" }, buttons.map((button) => h("li", {}, button))) : null;
 }
 
 function cutoff(booking) {
-  if (booking.can_cancel) return `${time(booking.cancel_until)}前可以取消并退费`;
+  if (booking.can_cancel) return `${time(booking.cancel_until)}前可以取消${booking.kind === "makeup" ? "，待补课退回" : "并退费"}`;
   return booking.can_leave ? "已过取消时限，可以请假，保留一次补课机会" : "";
 }
 

@@ -5,11 +5,14 @@ import { reachable } from "./consent.js";
 import { facts, scheduleFacts, scheduleRow } from "./schedule.js";
 
 /** What the consent in advance does, what it costs, and that it can be taken back. A trial, paid by hand, has none. */
-const consentWords = (schedule) => `轮到我时不再询问，直接预约并从钱包扣 ${money(schedule.price)}。随时可以关掉。`;
+const consentWords = (schedule, credit) => (credit
+  ? "轮到我时不再询问，直接用待补课预约，不扣费。随时可以关掉。"
+  : `轮到我时不再询问，直接预约并从钱包扣 ${money(schedule.price)}。随时可以关掉。`);
 
-const consent = (schedule) => h("label", { class: "consent" },
+/** `credit` is the id of the makeup credit that is used instead of the wallet. */
+export const consent = (schedule, credit = null) => h("label", { class: "consent" },
   h("input", { type: "checkbox", class: "switch", role: "switch", name: "auto_accept" }),
-  h("span", { class: "words" }, h("b", {}, "自动预约"), h("span", { class: "sub" }, consentWords(schedule))));
+  h("span", { class: "words" }, h("b", {}, "自动预约"), h("span", { class: "sub" }, consentWords(schedule, credit))));
 
 /** The other classes as rows, each one tap away. */
 export const choices = (alternatives, onclick) =>
@@ -61,7 +64,8 @@ const instead = ({ full, alternatives }) => sheet({
   close: "知道了",
 });
 
-async function joined({ waitlist_id: id, position, estimated_wait_time: estimate, alternatives }) {
+/** Tells the place in the queue; resolves to a class that is wanted instead, or to null. */
+export async function joined({ waitlist_id: id, position, estimated_wait_time: estimate, alternatives }) {
   const chosen = await sheet({
     title: `您是第${position}位候补`,
     body: (done) => h("div", {},
@@ -93,5 +97,5 @@ export function consentSwitch(entry) {
     }),
   });
   return h("ul", { class: "cells" }, h("li", {}, h("label", { class: "cell" },
-    h("span", { class: "main" }, "自动预约", h("span", { class: "sub" }, consentWords(entry.schedule))), input)));
+    h("span", { class: "main" }, "自动预约", h("span", { class: "sub" }, consentWords(entry.schedule, entry.credit_id))), input)));
 }

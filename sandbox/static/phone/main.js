@@ -8,8 +8,10 @@ import { $, api, busy, h, icon, parent, problem, session, toast, wechat } from "
 import { booking, bookings } from "./bookings.js";
 import classes from "./classes.js";
 import { inbox } from "./inbox.js";
+import { makeup, makeups } from "./makeups.js";
 import me from "./me.js";
 import messages from "./messages.js";
+import { minutes } from "./minutes.js";
 import { order, orders } from "./orders.js";
 import students from "./students.js";
 import { place } from "./pages.js";
@@ -17,7 +19,8 @@ import { wait, waits } from "./waits.js";
 import wallet from "./wallet.js";
 import withdrawals from "./withdrawals.js";
 
-const PAGES = [classes, bookings, booking, wallet, messages, me, students, orders, order, waits, wait, withdrawals];
+const PAGES = [classes, bookings, booking, wallet, messages, me, students, orders, order, waits, wait, withdrawals, makeups, makeup,
+  minutes];
 const screen = $("[data-screen]");
 const tabs = $("[data-tabs]");
 let drawing = 0;

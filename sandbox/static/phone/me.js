@@ -96,6 +96,8 @@ export default {
       h("ul", { class: "cells" },
         go("资料", [user.nickname, user.real_name && `（${user.real_name}）`].filter(Boolean).join("") || "未填写", () => rename(user)),
         go("学员", "", () => { location.hash = "students"; }),
+        go("待补课", "", () => { location.hash = "makeups"; }),
+        go("课时补偿", "", () => { location.hash = "minutes"; }),
         go("我的候补", "", () => { location.hash = "waits"; }),
         go("我的订单", "", () => { location.hash = "orders"; }),
         go("手机号", user.phone_masked ?? "去绑定", bindPhone),

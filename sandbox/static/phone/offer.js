@@ -37,12 +37,12 @@ export async function take(entry) {
     throw error;
   }
   const trial = entry.schedule.course_type === "trial";
-  const wallet = trial ? null : await api("GET", "/wallet");
+  const wallet = trial || entry.credit_id ? null : await api("GET", "/wallet");
   const key = crypto.randomUUID();
   const done = await sheet({
     title: begun.offer ? ticking(secondsLeft(begun.offer), question) : "确认预约？",
-    text: trial ? "确认后为您占座，请在占座时间内用微信支付。" : null,
-    body: [facts([["学员", entry.profile_name], ...scheduleFacts(entry.schedule)]), trial ? null : bill(entry.schedule.price, wallet.balance)],
+    text: trial ? "确认后为您占座，请在占座时间内用微信支付。" : entry.credit_id ? "用待补课预约，不扣费。" : null,
+    body: [facts([["学员", entry.profile_name], ...scheduleFacts(entry.schedule)]), wallet && bill(entry.schedule.price, wallet.balance)],
     action: "确认预约",
     close: "再想想",
     save: async () => {

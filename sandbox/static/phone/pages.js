@@ -2,6 +2,7 @@
 
 const PLACES = {
   "pages/booking/detail": (asked) => (asked.get("booking_id") ? `booking/${asked.get("booking_id")}` : "bookings"),
+  "pages/makeup/index": () => "makeups",
   "pages/order/detail": (asked) => (asked.get("order_id") ? `order/${asked.get("order_id")}` : "orders"),
   "pages/wallet/index": () => "wallet",
   "pages/waitlist/offer": (asked) => (asked.get("waitlist_id") ? `wait/${asked.get("waitlist_id")}` : "waits"),

@@ -2,6 +2,7 @@
 
 import { h, money } from "./core.js";
 import { range, when } from "./day.js";
+import { free } from "./makeup-price.js";
 
 const TYPES = { regular: "正式课", trial: "体验课", vip: "私教课" };
 const STATES = { booked: "已预约", held: "待支付", offered: "候补到位", waiting: "候补中", full: "已满" };
@@ -24,16 +25,16 @@ function badge(schedule) {
     : null;
 }
 
-/** A class as a cell; `day` shows the date too. `onclick` makes it a button. */
-export function scheduleRow(schedule, { day = false, onclick }) {
+/** A class as a cell; `day` shows the date too. With `price` it is a makeup's, which costs nothing; `note` stands below. */
+export function scheduleRow(schedule, { day = false, price = null, note = null, onclick }) {
   const facts = [typeName(schedule.course_type), schedule.level ?? "不限级别", schedule.coach.name, schedule.venue.name];
   return h("li", {},
     h("button", { class: "cell class", type: "button", onclick },
       h("span", { class: "main" },
         h("span", { class: "times" }, day ? when(schedule) : range(schedule), badge(schedule)),
         h("b", {}, schedule.course_name),
-        h("span", { class: "sub" }, facts.join(" · "))),
-      h("span", { class: "side" }, h("span", { class: "money" }, money(schedule.price)), seats(schedule))));
+        h("span", { class: "sub" }, facts.join(" · ")), note),
+      h("span", { class: "side" }, price ? free(price) : h("span", { class: "money" }, money(schedule.price)), seats(schedule))));
 }
 
 /** Pairs of name and value as a definition list; empty ones stay away. */

@@ -1,6 +1,6 @@
 // The family's places in queues: the list, and one of them with its offer, its place and what may be done.
 
-import { api, busy, h, nothing, time } from "./core.js";
+import { api, busy, h, money, nothing, sheet, time, toast } from "./core.js";
 import { when } from "./day.js";
 import { consentSwitch } from "./join.js";
 import { clock, following, ticking } from "./live.js";
@@ -72,6 +72,17 @@ function ending(entry) {
   return entry.offer ? button("放弃名额，退出候补", decline, entry, "grey-button danger") : button("退出候补", leave, entry, "grey-button danger");
 }
 
+/** The credit is kept for another class; the wallet pays when the turn comes. */
+async function payInstead(entry) {
+  const sure = await sheet({
+    title: "改为从钱包扣费？", text: `轮到时从钱包扣 ${money(entry.schedule.price)}，待补课留给其他课。`, action: "改为扣费", save: async () => true,
+  });
+  if (!sure) return;
+  await api("PATCH", `/waitlist/${entry.id}`, { credit_id: null });
+  toast("已改为从钱包扣费");
+  dispatchEvent(new Event("redraw"));
+}
+
 /** One entry of this family with the guess of its wait, or null. The contract has no call for a single one. */
 async function found(id) {
   const [{ items }, guess] = await Promise.all([
@@ -90,9 +101,10 @@ const pageOf = (entry) => [
     h("p", { class: "headline" }, h("b", {}, entry.profile_name),
       h("span", { class: `badge ${entry.offer ? "offered" : entry.status}` }, entry.offer ? "有名额" : entry.status_text)),
     seat(entry),
-    facts([...scheduleFacts(entry.schedule), ["位次", place(entry)], ["预计等待", entry.offer ? null : entry.estimate],
+    facts([...scheduleFacts(entry.schedule), ["费用", entry.credit_id ? "用待补课，不扣费" : null], ["位次", place(entry)], ["预计等待", entry.offer ? null : entry.estimate],
       ["加入时间", time(entry.joined_at)]])),
   live(entry) && entry.schedule.course_type !== "trial" ? consentSwitch(entry) : null,
+  live(entry) && entry.credit_id ? button("改为从钱包扣费", payInstead, entry) : null,
   ending(entry),
 ].filter(Boolean);
 
