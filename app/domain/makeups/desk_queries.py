@@ -80,20 +80,71 @@ def _ends_soon(now: datetime) -> sa.ColumnElement[bool]:
     return _k.c.valid_until <= now + policy.get("makeup_credit_reminder")
 
 
-def _was_asked() -> sa.ColumnElement[bool]:
-    return sa.exists().where(_r.c.live_credit_id == _k.c.id).correlate(_k)
-
-
 def select(asked: CreditFilter) -> sa.Select:
-    """The open credits asked for, unordered."""
+    """Id and end of the open credits asked for, unordered. It touches what the filter asks about and nothing else: the
+    names of a page are read for its rows alone."""
     now = clock.now()
+    query = sa.select(_k.c.id, _k.c.valid_until).where(*is_open(now))
+    if asked.text:
+        query = query.join(_p, _p.c.id == _k.c.profile_id).join(_f, _f.c.id == _k.c.family_id)
+        named = [one.contains(asked.text, autoescape=True) for one in (_p.c.name, _f.c.name)]
+        query = query.where(sa.or_(*named, _k.c.family_id.in_(asked.families)))
+    if asked.family_id is not None:
+        query = query.where(_k.c.family_id == asked.family_id)
+    if asked.type:
+        query = query.where(_k.c.course_type_id == _one(_t, _t.c.code == asked.type))
+    if asked.level:
+        query = query.where(_k.c.level_id == _one(_l, _l.c.name == asked.level))
+    if asked.ending is not None:
+        query = query.where(_k.c.valid_until <= now + timedelta(days=asked.ending))
+    if asked.asked:
+        query = query.where(_k.c.id.in_(sa.select(_r.c.live_credit_id).where(_r.c.live_credit_id.is_not(None))))
+    if asked.with_minutes:
+        query = query.where(_k.c.profile_id.in_(_with_minutes(now)))
+    return query
+
+
+def _one(table: sa.Table, condition: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    return sa.select(table.c.id).where(condition).scalar_subquery()
+
+
+def _with_minutes(now: datetime) -> sa.Select:
+    """Students who could use compensation minutes now."""
+    return sa.select(_lots.c.profile_id).where(_lots.c.minutes_left > 0, _lots.c.expires_at > now)
+
+
+def page(asked: CreditFilter, *, before: str | None = None, after: str | None = None, limit: int = PER_PAGE) -> Page:
+    """One page, what ends first on top. `before` and `after` are positions that a page gave; others count as none."""
+    above, below = _position(after), _position(before)
+    query = select(asked)
+    backwards = below is not None and above is None
+    # The first half of each alone lets the index of state and end be entered at the right place.
+    if above is not None:
+        beyond = sa.or_(_k.c.valid_until > above[0], _k.c.id > above[1])
+        query = query.where(_k.c.valid_until >= above[0], beyond)
+    elif below is not None:
+        beyond = sa.or_(_k.c.valid_until < below[0], _k.c.id < below[1])
+        query = query.where(_k.c.valid_until <= below[0], beyond)
+    order = (_k.c.valid_until.desc(), _k.c.id.desc()) if backwards else (_k.c.valid_until, _k.c.id)
+    found = list(db.session.execute(query.order_by(*order).limit(limit + 1)))
+    more, found = len(found) > limit, found[:limit]
+    if not found:
+        return Page([], None, None)
+    found = found[::-1] if backwards else found
+    later = _place(found[-1]) if more or backwards else None
+    sooner = _place(found[0]) if above is not None or (backwards and more) else None
+    return Page(_rows([row.id for row in found]), later, sooner)
+
+
+def _rows(ids: list[int]) -> list[sa.Row]:
+    """What a page shows of these credits, in their order."""
     query = (
         sa.select(
             _k.c.id, _k.c.profile_id, _k.c.family_id, _k.c.minutes, _k.c.valid_until, _k.c.created_at,
             _p.c.name.label("student"), _f.c.name.label("family_name"), _t.c.name.label("type_name"),
             _l.c.name.label("level"), _c.c.name.label("course"), _s.c.starts_at.label("missed_at"),
-            _h.c.name.label("coach"), _left(now).label("balance"), _r.c.id.label("request_id"), _r.c.asked_at,
-            _r.c.text, _r.c.wishes,
+            _h.c.name.label("coach"), _left(clock.now()).label("balance"), _r.c.id.label("request_id"),
+            _r.c.asked_at, _r.c.text, _r.c.wishes,
         )
         .select_from(
             _k.join(_p, _p.c.id == _k.c.profile_id)
@@ -106,46 +157,10 @@ def select(asked: CreditFilter) -> sa.Select:
             .outerjoin(_l, _l.c.id == _k.c.level_id)
             .outerjoin(_r, _r.c.live_credit_id == _k.c.id)
         )
-        .where(*is_open(now))
+        .where(_k.c.id.in_(ids))
+        .order_by(_k.c.valid_until, _k.c.id)
     )  # fmt: skip
-    if asked.text:
-        named = [one.contains(asked.text, autoescape=True) for one in (_p.c.name, _f.c.name)]
-        query = query.where(sa.or_(*named, _k.c.family_id.in_(asked.families)))
-    if asked.family_id is not None:
-        query = query.where(_k.c.family_id == asked.family_id)
-    if asked.type:
-        query = query.where(_t.c.code == asked.type)
-    if asked.level:
-        query = query.where(_l.c.name == asked.level)
-    if asked.ending is not None:
-        query = query.where(_k.c.valid_until <= now + timedelta(days=asked.ending))
-    if asked.asked:
-        query = query.where(_r.c.id.is_not(None))
-    if asked.with_minutes:
-        query = query.where(_left(now) > 0)
-    return query
-
-
-def page(asked: CreditFilter, *, before: str | None = None, after: str | None = None, limit: int = PER_PAGE) -> Page:
-    """One page, what ends first on top. `before` and `after` are positions that a page gave; others count as none."""
-    above, below = _position(after), _position(before)
-    query = select(asked)
-    backwards = below is not None and above is None
-    if above is not None:
-        query = query.where(_beyond(above))
-    elif below is not None:
-        query = query.where(
-            sa.or_(_k.c.valid_until < below[0], sa.and_(_k.c.valid_until == below[0], _k.c.id < below[1]))
-        )
-    order = (_k.c.valid_until.desc(), _k.c.id.desc()) if backwards else (_k.c.valid_until, _k.c.id)
-    rows = list(db.session.execute(query.order_by(*order).limit(limit + 1)))
-    more, rows = len(rows) > limit, rows[:limit]
-    if not rows:
-        return Page([], None, None)
-    rows = rows[::-1] if backwards else rows
-    later = _place(rows[-1]) if more or backwards else None
-    sooner = _place(rows[0]) if above is not None or (backwards and more) else None
-    return Page(rows, later, sooner)
+    return list(db.session.execute(query))
 
 
 def every(asked: CreditFilter) -> Listing:
@@ -162,12 +177,6 @@ def every(asked: CreditFilter) -> Listing:
             last = found.newer
 
     return Listing(pieces, lambda: capped_count(select(asked), cap=2**62))
-
-
-def _beyond(position: tuple[datetime, int]) -> sa.ColumnElement[bool]:
-    end, last = position
-    # The first half alone lets the index of state and end be entered at the right place.
-    return sa.and_(_k.c.valid_until >= end, sa.or_(_k.c.valid_until > end, _k.c.id > last))
 
 
 def _place(row: sa.Row) -> str:
@@ -187,9 +196,7 @@ def count(asked: CreditFilter) -> int:
 def counts() -> Counts:
     """The figures above the list, in one look at the open credits."""
     now = clock.now()
-    with_minutes = _k.c.profile_id.in_(
-        sa.select(_lots.c.profile_id).where(_lots.c.minutes_left > 0, _lots.c.expires_at > now)
-    )
+    with_minutes = _k.c.profile_id.in_(_with_minutes(now))
     query = sa.select(
         sa.func.count(), _sum(_k.c.id.in_(sa.select(_r.c.live_credit_id).where(_r.c.live_credit_id.is_not(None)))),
         _sum(_ends_soon(now)), _sum(with_minutes),

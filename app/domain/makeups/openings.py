@@ -3,9 +3,10 @@ venue that are free then."""
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType, ScheduleStatus, Venue
-from app.domain.makeups.demand import Demand, Owed, Slot
+from app.domain.makeups.demand import Demand, Slot
 from app.domain.makeups.session_queries import level_fits
 from app.domain.people.models import Level
 
@@ -23,7 +24,7 @@ _h, _v = Coach.__table__, Venue.__table__
 #: sessions are proposed for the next days, at the hours of the last weeks
 AHEAD, HABIT = timedelta(days=14), timedelta(days=28)
 #: proposals shown, students without a seat that are looked at for them, a session's seats where a course had none yet
-PROPOSALS, LOOKED_AT, CAPACITY = 8, 500, 6
+PROPOSALS, LOOKED_AT, CAPACITY = 8, 300, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +63,34 @@ class _CourseFacts:
     minutes: int
 
 
-@dataclass(slots=True)
 class _Rooms:
-    """Who and what is taken when."""
+    """Who or what is taken when, by the studio day."""
 
-    times: dict[int, list[tuple[datetime, datetime]]] = field(default_factory=lambda: defaultdict(list))
+    def __init__(self) -> None:
+        self._times: dict[tuple[int, date], list[tuple[datetime, datetime]]] = defaultdict(list)
 
-    def free(self, key: int, starts_at: datetime, ends_at: datetime) -> bool:
-        return not any(starts < ends_at and ends > starts_at for starts, ends in self.times[key])
+    def take(self, key: int, starts_at: datetime, ends_at: datetime) -> None:
+        for day in {clock.local(starts_at).date(), clock.local(ends_at).date()}:
+            self._times[key, day].append((starts_at, ends_at))
+
+    def free(self, keys: Iterable[int], starts_at: datetime, ends_at: datetime) -> list[int]:
+        day = clock.local(starts_at).date()
+        return [
+            key
+            for key in keys
+            if not any(starts < ends_at and ends > starts_at for starts, ends in self._times.get((key, day), ()))
+        ]
 
 
 class _Planner:
-    """Each student counts once, with the credit that ends first."""
+    """Each student counts once, with the credit that ends first. Students are known by their place in `unseated`."""
 
     def __init__(self, found: Demand):
         self.now, self.busy, self.lowest = found.now, found.busy, found.lowest
         self.unseated = list({one.profile_id: one for one in reversed(found.unseated)}.values())[::-1][:LOOKED_AT]
+        self.usual: dict[Slot, set[int]] = defaultdict(set)
+        for place, one in enumerate(self.unseated):
+            self.usual[one.slot].add(place)
         self.coaches, self.venues = _Rooms(), _Rooms()
         self.taught: dict[int, Counter[int]] = defaultdict(Counter)
         self.placed: dict[int, Counter[int]] = defaultdict(Counter)
@@ -89,25 +102,24 @@ class _Planner:
     def proposals(self) -> list[Proposal]:
         """The session that serves most; then, without those students, the next."""
         wishes = self._wishes()
+        # What a session is worth only falls as students are served, so the first one whose worth still holds is the
+        # best; the number keeps the courses themselves from being compared.
+        heap = [(self._worth(*key, who), number, key) for number, (key, who) in enumerate(wishes.items())]
+        heapq.heapify(heap)
         found: list[Proposal] = []
-        while wishes and len(found) < PROPOSALS:
-            key = max(wishes, key=lambda one: self._worth(*one, wishes[one]))
-            course, starts_at = key
-            who = sorted(wishes.pop(key), key=lambda one: (one.slot != Slot.of(starts_at), one.ends_at, one.id))
-            proposal = self._propose(course, starts_at, who)
-            if proposal is None:
-                continue
-            found.append(proposal)
-            served = set(who[: proposal.serves])
-            left = ((other, those - served) for other, those in wishes.items())
-            wishes = {other: those for other, those in left if those}
+        served: set[int] = set()
+        while heap and len(found) < PROPOSALS:
+            worth, number, key = heapq.heappop(heap)
+            who = wishes[key] - served
+            if who and self._worth(*key, who) != worth:
+                heapq.heappush(heap, (self._worth(*key, who), number, key))
+            elif who and (proposal := self._propose(*key, who, served)) is not None:
+                found.append(proposal)
         return found
 
-    def _worth(self, course: _CourseFacts, starts_at: datetime, who: set[Owed]) -> tuple[int, int, float]:
-        """More students first, then those whose usual time it is, then the nearer."""
-        slot = Slot.of(starts_at)
-        usual = sum(one.slot == slot for one in who)
-        return min(len(who), self._capacity(course)), usual, -starts_at.timestamp()
+    def _worth(self, course: _CourseFacts, starts_at: datetime, who: set[int]) -> tuple[int, int, datetime]:
+        """More students first, then those whose usual time it is, then the nearer; the smallest is the best."""
+        return -min(len(who), self._capacity(course)), -len(who & self.usual[Slot.of(starts_at)]), starts_at
 
     def _look(self) -> None:
         """Who taught what where, at which hours; and who is taken in the days ahead."""
@@ -115,7 +127,7 @@ class _Planner:
             _s.c.course_id, _s.c.coach_id, _s.c.venue_id, _s.c.starts_at, _s.c.ends_at, _s.c.capacity,
             _s.c.override_seats,
         ).where(
-            _s.c.starts_at > self.now - HABIT, _s.c.starts_at <= self.now + AHEAD,
+            _s.c.starts_at > self.now - HABIT, _s.c.starts_at <= self.now + AHEAD + timedelta(days=1),
             _s.c.status == ScheduleStatus.SCHEDULED,
         )  # fmt: skip
         for row in db.session.execute(query):
@@ -125,31 +137,40 @@ class _Planner:
             at = clock.local(row.starts_at)
             self.hours.add((at.isoweekday(), at.time()))
             if row.ends_at > self.now:
-                self.coaches.times[row.coach_id].append((row.starts_at, row.ends_at))
-                self.venues.times[row.venue_id].append((row.starts_at, row.ends_at))
+                self.coaches.take(row.coach_id, row.starts_at, row.ends_at)
+                self.venues.take(row.venue_id, row.starts_at, row.ends_at)
 
-    def _wishes(self) -> dict[tuple[_CourseFacts, datetime], set[Owed]]:
-        """Course and moment → the credits without a seat that could be used there."""
-        courses, moments = self._courses({one.type for one in self.unseated}), list(self._moments())
-        found: dict[tuple[_CourseFacts, datetime], set[Owed]] = {}
-        for course in courses:
-            fitting = [
-                one
-                for one in self.unseated
+    def _wishes(self) -> dict[tuple[_CourseFacts, datetime], set[int]]:
+        """Course and moment → the students without a seat who could come."""
+        fitting = {
+            course: {
+                place
+                for place, one in enumerate(self.unseated)
                 if one.type == course.type and level_fits(course.rank, one.missed, one.own, self.lowest)
-            ]
-            for starts_at in moments if fitting else ():
-                ends_at = starts_at + timedelta(minutes=course.minutes)
-                if self._free(course, starts_at) is None:
+            }
+            for course in self._courses({one.type for one in self.unseated})
+        }
+        found: dict[tuple[_CourseFacts, datetime], set[int]] = {}
+        for starts_at in self._moments():
+            for minutes in {course.minutes for course, places in fitting.items() if places}:
+                ends_at = starts_at + timedelta(minutes=minutes)
+                if not self.coaches.free(self.names[_h], starts_at, ends_at):
                     continue
-                who = {
-                    one
-                    for one in fitting
-                    if starts_at < one.ends_at and not self.busy.at(one.profile_id, starts_at, ends_at)
-                }
-                if who:
-                    found[course, starts_at] = who
+                if not self.venues.free(self.names[_v], starts_at, ends_at):
+                    continue
+                able = self._able(starts_at, ends_at)
+                for course, places in fitting.items():
+                    if course.minutes == minutes and (who := places & able):
+                        found[course, starts_at] = who
         return found
+
+    def _able(self, starts_at: datetime, ends_at: datetime) -> set[int]:
+        """Whose credit is still good then, and who has no class."""
+        return {
+            place
+            for place, one in enumerate(self.unseated)
+            if starts_at < one.ends_at and not self.busy.at(one.profile_id, starts_at, ends_at)
+        }
 
     def _courses(self, types: Collection[str]) -> list[_CourseFacts]:
         """Of courses alike in type, level and length the one that is taught most."""
@@ -180,35 +201,28 @@ class _Planner:
         usual = self.capacities[course.id].most_common(1)
         return usual[0][0] if usual else CAPACITY
 
-    def _propose(self, course: _CourseFacts, starts_at: datetime, who: list[Owed]) -> Proposal | None:
-        """With a coach and a venue that are free, and taken from then on; None where there is none."""
-        found = self._free(course, starts_at)
-        if found is None:
-            return None
-        coach, venue = found
+    def _propose(self, course: _CourseFacts, starts_at: datetime, who: set[int], served: set[int]) -> Proposal | None:
+        """With a coach and a venue that are free, which are taken from then on as the students are served; None where
+        there is none."""
         ends_at = starts_at + timedelta(minutes=course.minutes)
-        self.coaches.times[coach].append((starts_at, ends_at))
-        self.venues.times[venue].append((starts_at, ends_at))
-        capacity, slot = self._capacity(course), Slot.of(starts_at)
-        served = who[:capacity]
+        coach = _best(self.coaches.free(self.names[_h], starts_at, ends_at), self.taught[course.id])
+        venue = _best(self.venues.free(self.names[_v], starts_at, ends_at), self.placed[course.id])
+        if coach is None or venue is None:
+            return None
+        self.coaches.take(coach, starts_at, ends_at)
+        self.venues.take(venue, starts_at, ends_at)
+        capacity, usual = self._capacity(course), self.usual[Slot.of(starts_at)]
+        first = sorted(who, key=lambda place: (place not in usual, place))[:capacity]
+        served.update(first)
         return Proposal(
             course.id, course.name, course.level, course.type_name, starts_at, course.minutes, coach,
-            self.names[_h][coach], venue, self.names[_v][venue], capacity, len(served),
-            sum(one.slot == slot for one in served),
+            self.names[_h][coach], venue, self.names[_v][venue], capacity, len(first), len(usual.intersection(first)),
         )  # fmt: skip
 
-    def _free(self, course: _CourseFacts, starts_at: datetime) -> tuple[int, int] | None:
-        """Coach and venue that are free then: the ones that had this course most often lately, else any."""
-        ends_at = starts_at + timedelta(minutes=course.minutes)
-        found = []
-        for table, rooms, usual in (
-            (_h, self.coaches, self.taught[course.id]), (_v, self.venues, self.placed[course.id]),
-        ):  # fmt: skip
-            free = [one for one in self.names[table] if rooms.free(one, starts_at, ends_at)]
-            if not free:
-                return None
-            found.append(max(free, key=lambda one, usual=usual: (usual[one], -one)))
-        return found[0], found[1]
+
+def _best(free: list[int], usual: Counter[int]) -> int | None:
+    """The one that had this course most often lately, else any."""
+    return max(free, key=lambda one: (usual[one], -one), default=None)
 
 
 def _names(table: sa.Table) -> dict[int, str]:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from app.domain.bookings.errors import LevelNotAllowed
 from app.domain.bookings.models import Booking
 from app.domain.catalog import queries as catalog
 from app.domain.catalog.held import FREE
-from app.domain.catalog.models import CourseSchedule, CourseType, ScheduleStatus
+from app.domain.catalog.models import Course, CourseSchedule, CourseType, ScheduleStatus
 from app.domain.catalog.queries import SessionCard
 from app.domain.credits import rules as credit_rules
 from app.domain.credits.models import CompensationLot, MakeupCredit, MakeupRequest
@@ -27,7 +28,8 @@ from app.domain.policy import service as policy
 from app.wall_clock import studio_minute, studio_weekday
 
 _k, _p, _f, _l, _b = (model.__table__ for model in (MakeupCredit, Profile, Family, Level, Booking))
-_s, _t, _r, _lots = (model.__table__ for model in (CourseSchedule, CourseType, MakeupRequest, CompensationLot))
+_s, _c, _t = (model.__table__ for model in (CourseSchedule, Course, CourseType))
+_r, _lots = MakeupRequest.__table__, CompensationLot.__table__
 
 #: students shown beside one session
 FITTING_SHOWN = 60
@@ -57,8 +59,14 @@ class Offer:
 def offers(asked: SessionFilter, *, after: int | None = None, limit: int = PER_PAGE) -> tuple[list[Offer], int | None]:
     """The coming sessions with free seats by time, from behind the session `after`, and where the next page begins."""
     now = clock.now()
+    # The ids first, along the index of time: the names of a few sessions are cheap, those of all are not.
     query = (
-        catalog.select()
+        sa.select(_s.c.id)
+        .select_from(
+            _s.join(_c, _c.c.id == _s.c.course_id)
+            .join(_t, _t.c.id == _c.c.course_type_id)
+            .outerjoin(_l, _l.c.id == _c.c.level_id)
+        )
         .where(_s.c.starts_at > now, _s.c.status == ScheduleStatus.SCHEDULED, FREE > 0, sa.not_(_t.c.is_trial))
         .order_by(_s.c.starts_at, _s.c.id)
         .limit(limit + 1)
@@ -75,7 +83,9 @@ def offers(asked: SessionFilter, *, after: int | None = None, limit: int = PER_P
     last = None if after is None else db.session.execute(sa.select(_s.c.starts_at).where(_s.c.id == after)).scalar()
     if last is not None:
         query = query.where(_s.c.starts_at >= last, sa.or_(_s.c.starts_at > last, _s.c.id > after))
-    cards = [catalog.card(row) for row in db.session.execute(query)]
+    ids = list(db.session.scalars(query))
+    known = catalog.session_cards(ids) if ids else {}
+    cards = [known[schedule_id] for schedule_id in ids]
     ends = _ends_by_group(now) if cards else {}
     ranks, lowest = level_ranks()
     found = [Offer(one, _fits(one, ends, ranks, lowest)) for one in cards[:limit]]
@@ -117,6 +127,7 @@ def _fits(session: SessionCard, ends: dict, ranks: dict[str, int], lowest: int |
     )
 
 
+@lru_cache(maxsize=4096)
 def level_fits(offered: int | None, missed: int | None, own: int | None, lowest: int | None) -> bool:
     """rules.check_level as a question; ranks."""
     try:
