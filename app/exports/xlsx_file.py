@@ -12,8 +12,8 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
+from html import escape
 from typing import IO, Any
-from xml.sax.saxutils import escape
 
 from app import clock
 from app.exports import xlsx_parts as parts
@@ -67,7 +67,7 @@ def _string(text: str, style: int) -> str:
     if len(text) > MAX_TEXT // 2 and len(text.encode("utf-16-le")) // 2 > MAX_TEXT:
         text = text[: MAX_TEXT // 2 - len(_CUT)] + _CUT
     # A parser would turn a bare carriage return into a line feed.
-    plain = escape(text, {"\r": "&#13;"})
+    plain = escape(text, quote=False).replace("\r", "&#13;")
     return f'<c t="inlineStr" s="{style}"><is><t xml:space="preserve">{plain}</t></is></c>'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from app.exports.columns import Kind, Mark
 
@@ -78,7 +78,7 @@ def around(names: Sequence[str], mark: Mark) -> Iterator[tuple[str, str]]:
     numbers = range(1, len(names) + 1)
     yield "xl/styles.xml", STYLES
     sheets = "".join(
-        f'<sheet name={quoteattr(name)} sheetId="{n}" r:id="rId{n}"/>' for n, name in zip(numbers, names, strict=True)
+        f'<sheet name="{escape(name)}" sheetId="{n}" r:id="rId{n}"/>' for n, name in zip(numbers, names, strict=True)
     )
     yield (
         "xl/workbook.xml",
