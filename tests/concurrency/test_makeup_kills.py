@@ -123,8 +123,8 @@ def test_killed_it_is_all_or_none_and_asked_again_it_is_done_once(live_app, acti
         assert done != none
         last = statements.index("COMMIT") + 1
         points = dying.points_of(engine, statements[:last])
-        # Every fifth moment, and each around the COMMIT: forks are dear, and the transaction has one end.
-        for point in [*points[:-4:5], *points[-4:]]:
+        # Every eighth moment, and each around the COMMIT: forks are dear, and the transaction has one end.
+        for point in [*points[:-4:8], *points[-4:]]:
             name = f"{point}: {statements[point.number - 1]}"
             job = make_job(action)
             assert members.apply(in_a_child, (job, point))[0] == signal.SIGKILL, name
