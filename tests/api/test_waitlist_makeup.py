@@ -8,7 +8,7 @@ from app.db import db
 from app.domain.catalog.models import CourseSchedule
 from app.domain.waitlist.models import WaitlistEntry
 from tests.api.conftest import ok, refused, sign_in
-from tests.api.test_makeup import Missing
+from tests.api.missing import Missing
 from tests.api.waiting import Scene, Waiter, full_class, join, joined
 from tests.factories import make_session
 

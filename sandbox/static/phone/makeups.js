@@ -120,7 +120,7 @@ const choiceRow = (credit) => (choice) => scheduleRow(choice.schedule, {
   price: choice.original_price,
   note: h("span", { class: "match" },
     choice.duration_difference ? h("span", { class: `badge ${choice.duration_difference < 0 ? "fewer" : "longer"}` }, choice.match.minutes) : null,
-    differences(choice.match)),
+    differences(choice.match), choice.blocked_by === "NOT_ENOUGH_COMPENSATION" ? "，课时补偿不足" : null),
   onclick: ({ currentTarget }) => busy(currentTarget, () => choose(credit, choice)),
 });
 
