@@ -39,7 +39,7 @@ _WORDS = {
     "outcome": "结果", "action": "动作", "actor_type": "经办类型", "actor_id": "经办编号", "target_type": "对象类型",
     "target_id": "对象编号", "request_id": "请求编号", "refund_to": "去向", "show": "分类", "month": "月份",
     "session": "课次编号", "state": "结果", "figure": "统计项", "order_id": "订单", "refund_no": "退款单",
-    "method": "打款方式", "level": "级别", "coach": "教练编号", "venue": "场馆编号",
+    "method": "打款方式", "on": "日期", "line": "项目", "level": "级别", "coach": "教练编号", "venue": "场馆编号",
 }  # fmt: skip
 
 

@@ -74,6 +74,10 @@ GROUPS: tuple[Group, ...] = (
         (
             Item("订单", "orders.index", "receipt", "order.view"),
             Item("退款", "orders.refund_list", "receipt-refund", "order.view", "refunds_asked"),
+            Item("日结", "books.index", "clipboard-check", "books.view", "day_to_close"),
+            Item("课消", "books.month", "report-money", "books.view"),
+            Item("对账", "reconcile.index", "list-check", "reconcile.view", "differences"),
+            Item("资金健康", "reconcile.health", "shield-check", "reconcile.view"),
             Item("支付分析", "orders.report", "chart-bar", "order.view"),
             Item("候补分析", "waitlist_report.index", "chart-bar", "schedule.view"),
             Item("补课分析", "makeup_report.index", "chart-bar", "schedule.view"),

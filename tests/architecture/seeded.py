@@ -14,9 +14,11 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db import db, transaction
+from app.domain.audit.actor import system
 from app.domain.audit.models import AuditEntry
 from app.domain.bookings import late, place
 from app.domain.bookings.models import Booking
+from app.domain.books import close
 from app.domain.cases import service as cases
 from app.domain.desk import bulk as asking
 from app.domain.desk.models import Receipt
@@ -28,6 +30,10 @@ from app.domain.people import role_changes
 from app.domain.people.models import StaffSession
 from app.domain.policy import changes
 from app.domain.questions import service as questions
+from app.domain.reconcile import bill
+from app.domain.reconcile import queries as differences
+from app.domain.reconcile.bill import Line
+from app.domain.reconcile.models import BillKind
 from app.domain.waitlist.models import SeatRelease
 from app.flows import bulk, receipts
 from tests.domain.desk import batches, desk
@@ -80,6 +86,7 @@ def ids() -> dict[str, object]:
         "user_id": family.user_id,
         "profile_id": family.profile_ids[0],
         "adjustment_id": asked.adjustment_id,
+        "on": _closed_day(manager),
         "withdrawal_id": withdrawals.request(make_family(balance="100.00")),
         "receipt_id": db.session.scalar(sa.select(sa.func.max(Receipt.id))),
         "staff_id": colleague.id,
@@ -107,6 +114,7 @@ def ids() -> dict[str, object]:
         "offline_id": _offline(unpaid_order, colleague),
         "refund_no": _refund(paid_order, manager),
         "case_id": _case(paid_order, payer.id, manager),
+        "difference_id": _difference(),
         "figure": "started",
         "counted": "filled",
         "promise": "notices",
@@ -145,12 +153,26 @@ def _offline(order_id: str, staff) -> int:
     return entry
 
 
+def _closed_day(staff) -> str:
+    on = clock.today() - timedelta(days=3)
+    seen = close.draft(on).digest
+    close.close(on=on, counted_cash=Decimal("0.00"), causes={}, note="", seen=seen, actor=actor_of(staff))
+    return on.isoformat()
+
+
 def _case(order_id: str, family_id: int, staff) -> int:
     with transaction():
         return cases.open_case(
             "mismatch", order_id, title="金额不符", facts={"应付": "200.00"}, actor=actor_of(staff), order_id=order_id,
             family_id=family_id, amount=Decimal("200.00"),
         )  # fmt: skip
+
+
+def _difference() -> int:
+    day, actor = clock.today() - timedelta(days=4), system("test")
+    line = Line(BillKind.PAYMENT, "4200000000", "f" * 32, Decimal("200.00"), clock.now())
+    bill.record(day=day, lines=[line], actor=actor)
+    return differences.open_ones()[0].id
 
 
 def values_of(rule: str, names: set[str], found: dict[str, object]) -> dict[str, object]:
