@@ -28,6 +28,8 @@ NEEDS = {
     "transactions": "family={family}", "bookings": "family={family}", "family-waits": "family={family}",
     "payment-rows": "figure=started", "waitlist-rows": "counted=freed", "acted": "kind=low_balance",
 }  # fmt: skip
+#: not a list of what there is but what could be chosen now: sessions, which the calendar's export has
+CHOICES = {"_sessions.html"}
 
 
 def table(answer) -> list[list[str]]:
@@ -49,6 +51,8 @@ def test_every_list_can_be_taken_as_both_and_each_taking_is_recorded(app):
     family = seeded.ids()["family_id"]
     manager = Browser(app).sign_in("manager")
     for name, asked in LISTS.items():
+        if name.endswith("-rows") and name not in NEEDS:
+            continue  # rows behind a figure that must be named: the tests of their report take them
         address = f"/exports/{name}?{NEEDS.get(name, '').format(family=family)}"
         head, *rows, mark = table(manager.post(address, {"format": "csv"}))
         assert head == [column.title for column in asked.columns]
@@ -167,7 +171,7 @@ def test_every_list_with_pages_offers_itself():
     lines = [
         (path.name, line.strip())
         for path in sorted(templates.rglob("*.html"))
-        if path.parent.name != "components"
+        if path.parent.name != "components" and path.name not in CHOICES
         for line in path.read_text().splitlines()
         for call in re.findall(r"\{\{ pager\((.*?)\) \}\}", line)
         if "export=" not in call
