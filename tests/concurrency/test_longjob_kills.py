@@ -16,14 +16,15 @@ import sqlalchemy as sa
 
 from app import clock, ids
 from app.db import RequestKey, db
-from app.domain.desk import bulk_decide, bulk_run
+from app.domain.desk import bulk, bulk_decide, bulk_run
+from app.domain.desk.errors import BatchAskedBefore
 from app.domain.ledger import verify
 from app.domain.longjobs import rules, service
 from app.domain.longjobs.models import LongJob, LongJobRow
 from app.flows import longjobs
 from tests.concurrency.dying import in_a_child
 from tests.concurrency.failpoints import Failpoint
-from tests.domain.desk.batches import approved, cells, job
+from tests.domain.desk.batches import approved, batch, cells, draft, job
 from tests.domain.desk.desk import balance, movements
 from tests.factories import make_family
 from tests.portal import actor_of, make_staff
@@ -121,6 +122,18 @@ def test_a_cancel_waits_for_one_row_and_no_more(desk):
     assert done.status == "cancelled"
     assert done.checkpoint == seen[1] < ROWS, "not a row after the cancel"
     assert sum(movements(family) for family in families) == done.done
+
+
+def test_the_same_rows_asked_for_by_two_at_once_wait_once(desk):
+    family, people = make_family(), [make_staff("finance"), make_staff("finance")]
+    drafts = [draft(person, [cells(family, note="同一张")]) for person in people]
+    acts = iter([
+        lambda person=person, batch_id=batch_id: bulk.ask(batch_id=batch_id, note="奖励", actor=actor_of(person))
+        for person, batch_id in zip(people, drafts, strict=True)
+    ])  # fmt: skip
+    said = run_together(desk, lambda: next(acts)(), 2)
+    assert [type(error) for error in said] == [BatchAskedBefore]
+    assert sorted(batch(one).status for one in drafts) == ["asked", "draft"]
 
 
 # ── controls ────────────────────────────────────────────────────────────────────────────────────────

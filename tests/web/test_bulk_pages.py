@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 from openpyxl import load_workbook
 
-from app import clock, config, sheets
+from app import clock, config, sheets, vault
 from app.db import db
 from app.domain.desk import bulk_decide, bulk_queries, bulk_run, bulk_sheet
 from app.domain.desk.bulk_models import AdjustmentBatch
@@ -112,6 +112,8 @@ def test_from_the_sheet_to_the_money(clerk, manager, store, make):
 def test_an_altered_or_missing_sheet_is_said(clerk, store):
     batch_id = number_of(upload(clerk, csv_of([cells(make_family())])))
     path = stored(store)[0]
+    path.write_bytes(vault.seal(b"another sheet", receipts.PURPOSE))
+    assert clerk.get(f"/adjustments/batches/{batch_id}/sheet").status_code == 503
     path.unlink()
     assert clerk.get(f"/adjustments/batches/{batch_id}/sheet").status_code == 503
     assert clerk.get("/adjustments/batches/999999/sheet").status_code == 404
@@ -205,6 +207,11 @@ def test_the_template_can_be_filled_in_and_uploaded(clerk, store):
     out = io.BytesIO()
     book.save(out)
     assert batch(number_of(upload(clerk, out.getvalue(), "填好.xlsx"))).rows_count == 1
+
+
+def test_the_form_and_no_file(clerk, store):
+    assert "下载模板" in text(clerk.get("/adjustments/batches/new"))
+    assert clerk.post("/adjustments/batches/new").status_code == 422
 
 
 # ── deciding ────────────────────────────────────────────────────────────────────────────────────────
@@ -338,6 +345,9 @@ def test_results_as_a_file_are_a_sheet_again(clerk, manager):
     assert batch(number_of(again)).rows_count == 1
     jobs = text(manager.post(f"/exports/long-job-rows?job={job_id}", {"format": "csv"}))
     assert "OVERDRAFT_LIMIT_EXCEEDED" in jobs
+    assert "批量调整" in text(manager.post("/exports/long-jobs?status=done", {"format": "csv"}))
+    assert "已批准" in text(manager.post("/exports/batches?status=approved", {"format": "csv"}))
+    assert manager.post("/exports/batch-rows", {"format": "csv"}).status_code == 200
     assert "余额不足" in text(manager.get(f"/long-jobs/{job_id}"))
 
 

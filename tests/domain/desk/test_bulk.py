@@ -220,6 +220,7 @@ def test_it_lapses_and_drafts_go(clerk, manager):
             bulk_decide.approve(batch_id=waits, actor=actor_of(manager))
         assert bulk_decide.lapse_due() == 2
         assert bulk_decide.lapse_due() == 0
+    assert bulk_decide._lapse(batch_id=waits) is False, "ended between the look and the lock"
     assert batch(waits).status == "lapsed"
     assert batch(left) is None
     assert db.session.query(AdjustmentBatchRow).filter_by(batch_id=left).count() == 0

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from app.db import transaction
-from app.domain.desk import bulk_check, bulk_sheet
+from app.domain.desk import bulk, bulk_check, bulk_sheet
 from app.domain.people.models import Staff
 from app.domain.people.phones import whole_index
 from tests.domain.desk.batches import asked, cells, name_of, read
@@ -120,19 +120,21 @@ def test_what_does_not_fit_together_is_named(app):
         cells(one, 手机号="13700005678"),
         cells(one, 家庭名称="别的名字"),
         cells(家庭名称="<script>alert(1)</script>"),
+        cells(家庭编号="99999999", 家庭名称=name_of(one)),
     ]
     known, unknown = identified(rows)
     assert known == []
-    columns = ["家庭编号", "手机号", "家庭名称", "家庭名称", "手机号", "家庭名称", "家庭名称"]
+    columns = ["家庭编号", "手机号", "家庭名称", "家庭名称", "手机号", "家庭名称", "家庭名称", "家庭编号"]
     assert unknown == [(number, column) for number, column in enumerate(columns, 2)]
 
 
 def test_a_family_that_was_merged_is_no_more(app):
-    gone, into = make_family(parent="甲"), make_family(parent="乙")
+    gone, into = make_family(parent="甲没有同名"), make_family(parent="乙")
+    name = name_of(gone)
     with transaction() as state:
         state.session.execute(bulk_check.Family.__table__.update().where(bulk_check.Family.id == gone.id)
                               .values(merged_into=into.id))  # fmt: skip
-    assert identified([cells(gone)]) == ([], [(2, "家庭编号")])
+    assert identified([cells(gone), cells(家庭名称=name)]) == ([], [(2, "家庭编号"), (3, "家庭名称")])
 
 
 # ── what is there ───────────────────────────────────────────────────────────────────────────────────
@@ -154,6 +156,22 @@ def test_a_transfer_number_used_before_is_an_error(app):
     waits = asked(clerk, [cells(family, **transfer | {"转账单号": "20261121002"})])
     found = checked(clerk, [cells(family, **transfer | {"转账单号": "20261121002"})])
     assert f"#{waits}" in found.errors[0].message
+
+
+def test_only_the_same_method_and_number_count(app):
+    clerk, family = make_staff("finance"), make_family()
+    ask(clerk, family, payment_method="alipay", external_no="20261121021", receipts=[receipt()])
+    asked(clerk, [cells(family, 收款方式="支付宝", 转账单号="20261121022")])
+    rows = [cells(family, 收款方式="微信转账", 转账单号="20261121021"),
+            cells(family, 收款方式="微信转账", 转账单号="20261121022"),
+            cells(family, 收款方式="支付宝", 转账单号="20261121023")]  # fmt: skip
+    assert checked(clerk, rows).errors == []
+
+
+def test_a_waiting_batch_is_not_held_against_itself(app):
+    clerk = make_staff("finance")
+    batch_id = asked(clerk, [cells(make_family(), 收款方式="支付宝", 转账单号="20261121024")])
+    assert bulk_check.check(bulk.lines_of(batch_id), clerk, batch_id=batch_id).errors == []
 
 
 def test_what_looks_alike_is_said_and_not_refused(app):
