@@ -32,6 +32,8 @@ from app.domain.bookings import reminders
 from app.domain.ledger import arrears
 from app.domain.ledger.models import LedgerAnchor
 from app.domain.outbox.models import JobRun, Notification, Status
+from app.domain.reconcile import health as money_health
+from app.domain.reconcile import queries as reconcile
 from app.domain.reports import makeups_checks, waitlist_checks
 from app.domain.reports.payments import Span
 
@@ -120,7 +122,19 @@ class _Known(Collector):
         for check in health.checks():
             up.add_metric([check.name], {health.OK: 1.0, health.DEGRADED: 0.5}.get(check.status, 0.0))
         yield up
-        for read in (_clock, _outbox, _deliveries, _jobs, _anchors, _arrears, _reminders, _waitlist, _makeups, _queues):
+        for read in (
+            _clock,
+            _outbox,
+            _deliveries,
+            _jobs,
+            _anchors,
+            _arrears,
+            _reminders,
+            _waitlist,
+            _makeups,
+            _money,
+            _queues,
+        ):
             try:
                 yield from read()
             except (SQLAlchemyError, RedisError, ConfigError, OSError) as error:
@@ -237,6 +251,22 @@ def _waitlist() -> Iterable[Metric]:
         broken.add_metric([name], len(found.broken))
     yield judged
     yield broken
+
+
+def _money() -> Iterable[Metric]:
+    held = GaugeMetricFamily(
+        "desk_money_check_held_timestamp", "When an invariant of the money last held", labels=["check"]
+    )
+    failing = GaugeMetricFamily("desk_money_check_failing", "Rows where an invariant does not hold", labels=["check"])
+    for one in money_health.states():
+        held.add_metric([one.name], one.last_held_at.timestamp() if one.last_held_at else 0.0)
+        failing.add_metric([one.name], one.failing)
+    yield held
+    yield failing
+    waiting = GaugeMetricFamily("desk_reconcile_open", "Differences that nobody settled", labels=["source"])
+    for source, count in reconcile.open_by_source().items():
+        waiting.add_metric([source], count)
+    yield waiting
 
 
 def _queues() -> Iterable[Metric]:

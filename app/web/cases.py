@@ -15,6 +15,7 @@ from app.domain.cases.models import CaseStatus
 from app.domain.cases.queries import CaseFilter
 from app.domain.orders import resolve, seat_choices
 from app.domain.people.roles import Permission
+from app.domain.reconcile import queries as reconcile
 from app.domain.reports import home
 from app.errors import Conflict, DomainError, Forbidden, Invalid
 from app.web.context import register_count
@@ -54,8 +55,9 @@ def index():
     asked = _asked()
     page = queries.page(asked, before=int_arg("before"), after=int_arg("after"))
     receipts = home.receipts_missing() if can(Permission.ADJUSTMENT_VIEW) else 0
+    differing = reconcile.open_count() if can(Permission.RECONCILE_VIEW) else 0
     return render("cases/index.html", "cases/_board.html", page=page, asked=asked, counts=queries.counts(), rules=rules,
-                  pages=page_links(page, "cases.index"), receipts=receipts)  # fmt: skip
+                  pages=page_links(page, "cases.index"), receipts=receipts, differing=differing)  # fmt: skip
 
 
 @bp.get("/exceptions/<int:case_id>")

@@ -47,7 +47,7 @@ def _of(made: Made, target: Decimal, before: datetime) -> Iterator[Movement]:
         number += 1
         return Movement(
             wallet_id=made.wallet_id, type=type, amount=amount, idempotency_key=f"demo:{made.number}:{number}",
-            reference_type="import", reference_id=f"demo-{made.number}", reason=reason, user_id=made.user_id,
+            reference_type="import", reference_id=str(made.family_id), reason=reason, user_id=made.user_id,
             profile_id=profile_id, created_at=moment + timedelta(seconds=number * 20),
         )  # fmt: skip
 

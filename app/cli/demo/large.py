@@ -201,8 +201,8 @@ def _terms(name: str) -> tuple[str, ...]:
 
 def _rounds(short: int) -> Iterator[list[Movement]]:
     """Rounds over all open wallets until `short` movements are made: a recharge, then nine classes, and again."""
-    query = sa.select(Wallet.id, Wallet.version, Wallet.updated_at).where(Wallet.status == "active").order_by(Wallet.id)
-    wallets = [tuple(row) for row in db.session.execute(query)]
+    query = sa.select(Wallet.id, Wallet.family_id, Wallet.version, Wallet.updated_at).where(Wallet.status == "active")
+    wallets = [tuple(row) for row in db.session.execute(query.order_by(Wallet.id))]
     db.session.rollback()
     depth = -(-short // max(len(wallets), 1))
     end = clock.now()
@@ -212,7 +212,7 @@ def _rounds(short: int) -> Iterator[list[Movement]]:
             if not chosen:
                 return
             short -= len(chosen)
-            yield [_movement(*wallet, turn, _moment(wallet[2], turn, depth, end)) for wallet in chosen]
+            yield [_movement(*wallet, turn, _moment(wallet[3], turn, depth, end)) for wallet in chosen]
 
 
 def _moment(last: datetime, turn: int, depth: int, end: datetime) -> datetime:
@@ -220,7 +220,9 @@ def _moment(last: datetime, turn: int, depth: int, end: datetime) -> datetime:
     return last + (end - last) * (turn + 1) / (depth + 1)
 
 
-def _movement(wallet_id: int, version: int, _updated_at: datetime, turn: int, moment: datetime) -> Movement:
+def _movement(
+    wallet_id: int, family_id: int, version: int, _updated_at: datetime, turn: int, moment: datetime
+) -> Movement:
     seq = version + turn + 1
     recharge = turn % 10 == 0
     return Movement(
@@ -229,7 +231,7 @@ def _movement(wallet_id: int, version: int, _updated_at: datetime, turn: int, mo
         amount=Decimal("2000.00") if recharge else Decimal("-200.00"),
         idempotency_key=f"many:{wallet_id}:{seq}",
         reference_type="import",
-        reference_id="demo-many",
+        reference_id=str(family_id),
         reason="充值" if recharge else "正式课 · 体操课",
         created_at=moment,
     )
