@@ -32,6 +32,7 @@ CALLS = {
     ("get", "/wallet"): None,
     ("get", "/wallet/balance"): None,
     ("get", "/wallet/transactions"): None,
+    ("post", "/wallet/transactions/{transaction_id}/question"): {"text"},
     ("post", "/withdrawals"): {"amount", "reason"},
     ("get", "/withdrawals/my"): None,
     ("post", "/withdrawals/{withdrawal_id}/cancel"): None,
