@@ -18,10 +18,11 @@ from app.domain.bookings.models import Booking
 from app.domain.cases.models import MoneyCase
 from app.domain.catalog.models import Course, CourseType
 from app.domain.catalog.models import CourseSchedule as Schedule
-from app.domain.credits.models import MakeupCredit
+from app.domain.credits.models import CompensationHistory, MakeupCredit, MakeupRequest
 from app.domain.desk.models import Receipt, WalletAdjustment, Withdrawal
 from app.domain.ledger import verify
 from app.domain.ledger.models import Wallet, WalletTransaction
+from app.domain.makeups import desk_queries
 from app.domain.offers import board
 from app.domain.orders.models import PaymentOrder
 from app.domain.outbox.models import Notification
@@ -30,6 +31,7 @@ from app.domain.search import queries as search
 from app.domain.waitlist.models import SeatRelease
 from sandbox.parents import DEMO_PARENTS
 from tests.conftest import make_settings
+from tests.domain.makeups.steps import whole
 
 pytestmark = pytest.mark.concurrency
 
@@ -63,6 +65,7 @@ def test_the_demo_from_nothing_to_large(live_app):
         _check_desk()
         _check_classes()
         _check_bookings()
+        _check_makeups()
         _check_waits()
         assert ledger_is_true()
         made = counts()
@@ -132,14 +135,14 @@ def _check_bookings() -> None:
     states = Counter(db.session.scalars(sa.select(Booking.status)))
     assert {"booked", "attended", "absent", "cancelled", "on_leave"} == set(states)
     assert states["attended"] > 200
-    assert {"wallet", "staff", "wechat_pay"} == set(db.session.scalars(sa.select(Booking.source)))
+    assert {"wallet", "staff", "wechat_pay", "makeup_credit"} == set(db.session.scalars(sa.select(Booking.source)))
     orders = Counter(db.session.scalars(sa.select(PaymentOrder.status)))
     assert {"pending", "paid", "failed", "cancelled", "expired"} == set(orders)
     seated = sa.select(PaymentOrder.booking_id).where(PaymentOrder.booking_id.is_not(None))
     trials = sa.select(Booking.id).where(Booking.kind == "trial")
     assert set(db.session.scalars(seated)) == set(db.session.scalars(trials))
     assert {"unseated", "trial_cancelled"} == set(db.session.scalars(sa.select(MoneyCase.kind)))
-    bookings = {row.id: row for row in db.session.scalars(sa.select(Booking).where(Booking.kind != "trial"))}
+    bookings = {row.id: row for row in db.session.scalars(sa.select(Booking).where(Booking.kind == "regular"))}
     rows = db.session.scalars(sa.select(WalletTransaction).where(WalletTransaction.reference_type == "booking")).all()
     debits = {row.id: row for row in rows if row.type == "deduction"}
     assert {booking.debit_id for booking in bookings.values()} == set(debits)
@@ -163,6 +166,20 @@ def _check_bookings() -> None:
     assert {number: found[openid] for number, openid in homes.items()} == {n: Decimal(b) for n, b in ends.items()}
     bypassed = sa.select(Wallet.balance).where(Wallet.bypass_until > clock.now())
     assert list(db.session.scalars(bypassed)) == [Decimal("-640.00")]
+
+
+def _check_makeups() -> None:
+    """Some are made up, shorter ones too; some end soon; the desk is asked; every minute has its history."""
+    made = list(db.session.scalars(sa.select(Booking).where(Booking.kind == "makeup")))
+    used = set(db.session.scalars(sa.select(MakeupCredit.id).where(MakeupCredit.status == "used")))
+    assert {one.credit_id for one in made} == used
+    assert len(made) >= 5
+    assert {(one.price, one.debit_id) for one in made} == {(Decimal("0.00"), None)}
+    kinds = set(db.session.scalars(sa.select(CompensationHistory.kind)))
+    assert {"earned", "adjusted"} <= kinds
+    whole()
+    assert set(db.session.scalars(sa.select(MakeupRequest.status))) >= {"open", "answered"}
+    assert desk_queries.ending_count() > 0
 
 
 def _check_waits() -> None:
