@@ -123,6 +123,7 @@ def ids() -> dict[str, object]:
         "act": "called",
         "makeup_act": "void",
         "credit_id": Away().credits[0],
+        "makeup_booking_id": _makeup(),
         "late_refund_id": late.ask(booking_id=late_one, reason="生病", actor=actor_of(make_staff("finance"))),
     }
 
@@ -188,6 +189,11 @@ def _question(family) -> dict[str, int]:
     )
     asked = questions.ask(transaction_id=transaction_id, text="这是什么？", actor=parent_actor(family))
     return {"transaction_id": transaction_id, "question_id": asked}
+
+
+def _makeup() -> int:
+    one = Away()
+    return one.book(one.session()).booking_id
 
 
 def _waiting() -> int:
