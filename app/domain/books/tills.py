@@ -106,19 +106,24 @@ def _till(method: str, person: str | None, rows: Sequence[Taken]) -> Till:
 # ── the documents ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _columns(kind: Kind, id_: Any, number: Any, at: Any, method: Any, amount: Any, shown: Any) -> list[Any]:
+def _columns(
+    kind: Kind, id_: Any, number: Any, at: Any, method: Any, amount: Any, shown: Any, *, desk: bool = True
+) -> list[Any]:
+    """`desk`: whether a member of staff did it."""
     return [
         sa.literal(str(kind)).label("kind"), id_.label("id"), sa.type_coerce(number, sa.String()).label("number"),
         at.label("at"), sa.type_coerce(method, sa.String()).label("method"),
         sa.type_coerce(amount, Money()).label("amount"), sa.type_coerce(shown, sa.Boolean()).label("shown"),
-        _staff.c.id.label("person_id"), _staff.c.display_name.label("person"), _family.c.id.label("family_id"),
+        (_staff.c.id if desk else sa.type_coerce(sa.null(), sa.BigInteger())).label("person_id"),
+        (_staff.c.display_name if desk else sa.type_coerce(sa.null(), sa.String())).label("person"),
+        _family.c.id.label("family_id"),
         _family.c.name.label("family_name"),
     ]  # fmt: skip
 
 
 def _of(frm: Any, family_id: Any, person_id: Any = None) -> Any:
     joined = frm.join(_family, _family.c.id == family_id)
-    return joined.outerjoin(_staff, sa.false() if person_id is None else _staff.c.id == person_id)
+    return joined if person_id is None else joined.outerjoin(_staff, _staff.c.id == person_id)
 
 
 def _sources(start: datetime, end: datetime) -> list[sa.Select]:
@@ -152,12 +157,13 @@ def _sources(start: datetime, end: datetime) -> list[sa.Select]:
     wechat = sa.cast(sa.literal(WECHAT_PAY), text)
     by_wechat = (
         sa.select(*_columns(Kind.REFUND, rf.c.id, rf.c.refund_no, rf.c.updated_at, wechat, yuan(-rf.c.amount),
-                            sa.true()))
+                            sa.true(), desk=False))
         .select_from(_of(rf, rf.c.family_id))
         .where(rf.c.paid_out_method.is_(None), rf.c.refund_to == RefundTo.ORIGINAL, *_succeeded(start, end))
     )  # fmt: skip
     payments = (
-        sa.select(*_columns(Kind.PAYMENT, p.c.id, _o.c.order_id, p.c.created_at, wechat, p.c.total_fee, sa.true()))
+        sa.select(*_columns(Kind.PAYMENT, p.c.id, _o.c.order_id, p.c.created_at, wechat, p.c.total_fee, sa.true(),
+                            desk=False))
         .select_from(_of(p.join(_o, _o.c.id == p.c.order_id), _o.c.family_id))
         .where(p.c.trade_type != TradeType.OFFLINE, p.c.created_at >= start, p.c.created_at < end)
     )  # fmt: skip
