@@ -159,8 +159,8 @@ def db_now() -> datetime:
 LOCK_ORDER = (
     "families", "coaches", "venues", "profiles", "course_schedules", "seat_releases", "waitlist_entries",
     "waitlist_offers", "payment_orders", "payment_attempts", "refunds", "seat_reservations", "bookings",
-    "makeup_credits", "compensation_lots", "makeup_requests", "transaction_questions", "wallet_adjustments", "withdrawals",
-    "wallets",
+    "makeup_credits", "compensation_lots", "makeup_requests", "transaction_questions", "wallet_adjustments",
+    "withdrawals", "wallets",
 )  # fmt: skip
 
 #: a pooled connection that rested longer is asked whether it still lives
