@@ -59,7 +59,7 @@ def index():
 def new():
     """Upload a sheet: its errors in place, or its preview."""
     form = SheetForm()
-    if request.method == "GET":
+    if request.method != "POST":
         return _upload_page(form)
     limit_money_forms()
     try:
