@@ -72,7 +72,7 @@ class Found:
 
 def as_key(text: str) -> str:
     """Somebody else's number as a key of ours: as it is, or its digest where it fits no column."""
-    if text.isascii() and text.isprintable() and 0 < len(text) <= KEY_LENGTH:
+    if text.isascii() and text.isprintable() and 0 < len(text) <= KEY_LENGTH and not text.startswith("sha:"):
         return text
     return "sha:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -68,11 +68,12 @@ def live() -> Life:
         trial, finance, manager, booking_id=wallet_booking, refund_to="wallet", amount=Decimal("60.00")
     )  # fmt: skip
     other = make_family(balance="500.00")
-    later = book(other)
+    later, refunded_later = book(other), book(other)
     families.merge_families(
         from_family_id=other.id, into_family_id=family.id, actor=actor_of(make_staff("finance")), reason="同一家"
     )
     cancel.cancel(booking_id=later, actor=parent_actor(family))
+    _refund(trial, finance, manager, booking_id=refunded_later, refund_to="wallet", amount=Decimal("200.00"))
     return Life(family, trial, adjustment, withdrawn, given_back, booked, cancelled, into_wallet, booking_refund)
 
 

@@ -18,10 +18,10 @@ from app.domain.orders.models import PaymentOrder, PaymentTransaction, Refund
 from app.domain.outbox.models import Notification
 from app.domain.reconcile import bill, differences, queries
 from app.domain.reconcile.bill import Line
-from app.domain.reconcile.findings import BILL_KINDS, Kind
+from app.domain.reconcile.findings import BILL_KINDS, Kind, as_key
 from app.domain.reconcile.models import BillKind, BillLine, ReconcileDifference
 from app.domain.reconcile.queries import DifferenceFilter
-from app.errors import Invalid, InvalidState, StepUpRequired
+from app.errors import Invalid, InvalidState, NotFound, StepUpRequired
 from tests.domain.orders import steps
 from tests.domain.orders.refunds import paid_trial, say, sent
 from tests.factories import make_family
@@ -172,6 +172,12 @@ def test_a_bill_with_a_missing_an_extra_and_a_changed_row(app):
     assert (day.payments, day.paid, day.refunds, day.open) == (5, Decimal("887.00"), 0, 3)
 
 
+def test_a_number_that_looks_like_a_digest_of_ours_is_another_difference(app):
+    strange = Line(BillKind.PAYMENT, "四二", "f" * 32, WHOLE, NOON)
+    record([strange, replace(strange, number=as_key("四二"))])
+    assert (len(found()), queries.open_count(DAY), queries.open_count(DAY - timedelta(days=1))) == (2, 2, 0)
+
+
 def test_no_bill_means_that_nothing_was_paid(app):
     books = Books(2, 1)
     record([])
@@ -283,6 +289,8 @@ def test_what_settling_refuses(one):
     books, number, _ = one
     finance = actor_of(books.finance)
     digest = queries.difference(number).digest
+    with pytest.raises(NotFound):
+        differences.settle(difference_id=999_999, note="好", actor=finance)
     for note in ("", "  ", "\u200b"):
         with pytest.raises(Invalid):
             differences.settle(difference_id=number, note=note, actor=finance)
