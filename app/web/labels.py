@@ -75,6 +75,7 @@ LABELS: dict[str, dict[str, Label]] = {
         "above_direct_limit": Label("超过单笔免审批额度", "waiting"),
         "above_family_sum": Label("24 小时内对该家庭的累计超过免审批额度", "waiting"),
         "above_person_sum": Label("经办人 24 小时内的累计超过免审批额度", "waiting"),
+        "above_prepayment": Label("超过一次性预收上限", "danger"),
         "receipt_reused": Label("凭证曾经用过", "danger"),
         "receipt_looks_alike": Label("凭证与以前的相似", "danger"),
         "late_undo": Label("撤销已完成的调整", "waiting"),

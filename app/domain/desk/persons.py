@@ -65,6 +65,7 @@ def limits() -> DirectLimits:
         single=policy.get("adjustment_direct_limit"),
         family=policy.get("adjustment_family_daily_limit"),
         person=policy.get("adjustment_daily_limit"),
+        prepayment=policy.get("prepayment_cap") if policy.get("prepayment_guard") else None,
     )
 
 

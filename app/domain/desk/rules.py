@@ -135,11 +135,13 @@ def check_ask_limit(amount: Decimal, limit: Decimal) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DirectLimits:
-    """Policies `adjustment_direct_limit`, `adjustment_family_daily_limit`, `adjustment_daily_limit`, in yuan."""
+    """Policies `adjustment_direct_limit`, `adjustment_family_daily_limit`, `adjustment_daily_limit`, in yuan;
+    `prepayment` is `prepayment_cap`, None while `prepayment_guard` is off (W27)."""
 
     single: Decimal
     family: Decimal
     person: Decimal
+    prepayment: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,10 @@ def approval_reasons(
         (abs(amount) > limits.single, ApprovalReason.ABOVE_DIRECT_LIMIT),
         (sums.family + amount > limits.family, ApprovalReason.ABOVE_FAMILY_SUM),
         (sums.person + amount > limits.person, ApprovalReason.ABOVE_PERSON_SUM),
+        (
+            type == AdjustmentType.RECHARGE and limits.prepayment is not None and amount > limits.prepayment,
+            ApprovalReason.ABOVE_PREPAYMENT,
+        ),
     ]
     return (*(reason for holds, reason in found if holds), *receipt_reasons(receipt_flags))
 

@@ -40,6 +40,7 @@ class ApprovalReason(StrEnum):
     ABOVE_DIRECT_LIMIT = "above_direct_limit"
     ABOVE_FAMILY_SUM = "above_family_sum"
     ABOVE_PERSON_SUM = "above_person_sum"
+    ABOVE_PREPAYMENT = "above_prepayment"
     RECEIPT_REUSED = "receipt_reused"
     RECEIPT_LOOKS_ALIKE = "receipt_looks_alike"
     LATE_UNDO = "late_undo"
@@ -54,6 +55,7 @@ APPROVAL_REASONS = {
     ApprovalReason.ABOVE_DIRECT_LIMIT: "超过单笔免审批额度",
     ApprovalReason.ABOVE_FAMILY_SUM: "24 小时内对该家庭的累计超过免审批额度",
     ApprovalReason.ABOVE_PERSON_SUM: "经办人 24 小时内的累计超过免审批额度",
+    ApprovalReason.ABOVE_PREPAYMENT: "超过一次性预收上限",
     ApprovalReason.RECEIPT_REUSED: "凭证曾经用过",
     ApprovalReason.RECEIPT_LOOKS_ALIKE: "凭证与以前的相似",
     ApprovalReason.LATE_UNDO: "撤销已完成的调整",

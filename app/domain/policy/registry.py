@@ -121,8 +121,10 @@ _ALL = (
     Policy("question_reminder_after", "24h", "时长", "家长的流水疑问多久没有答复就提醒员工", duration, "钱包"),
     Policy("withdrawal_reminder_after", "24h", "时长", "提现多久没人处理就提醒", duration, "钱包"),
     Policy("receipt_max_bytes", "10485760", "字节", "单个凭证文件大小上限", count(102400, 52428800), "余额调整"),
-    Policy("prepayment_guard", "off", "开关", "按校外培训规定限制一次性预收（5000 元、60 课时或 3 个月）", switch,
+    Policy("prepayment_guard", "off", "开关", "按校外培训规定限制一次性预收：超过上限的充值须由另一人审批", switch,
            "钱包", guarded=True),
+    Policy("prepayment_cap", "5000.00", "元", "限制一次性预收时，一次充值最多多少；60 课时或 3 个月学费更低时填更低的",
+           amount, "钱包", guarded=True),
     # payment
     Policy("order_ttl", "30m", "时长", "体验课订单多久未支付自动过期", duration, "支付"),
     Policy("hold_ttl", "15m", "时长", "未支付订单为家长保留座位多久", duration, "支付"),

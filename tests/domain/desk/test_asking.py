@@ -19,10 +19,16 @@ from app.domain.ledger.errors import OverdraftLimitExceeded, WalletClosed, Walle
 from app.domain.ledger.models import WalletTransaction
 from app.domain.outbox.models import Notification
 from app.domain.people.models import Staff, User
+from app.domain.policy.models import PolicyValue
 from app.errors import Forbidden, IdempotencyKeyReused, Invalid, InvalidState, Replayed, StepUpRequired
 from tests.domain.desk.desk import actions, ask, balance, cards, key_of, movements, receipt, row, wish
 from tests.factories import MadeFamily, make_family
 from tests.portal import actor_of, make_staff
+
+
+def set_policy(name: str, value: str) -> None:
+    with transaction():
+        db.session.merge(PolicyValue(name=name, value=value, updated_at=clock.now(), updated_by="test"))
 
 
 def test_cash_within_the_limit_completes_at_once(finance, family):
@@ -49,6 +55,18 @@ def test_the_money_group_and_the_parent_are_told(finance, family):
     assert "13700001234" not in str(card)
     told = db.session.scalars(sa.select(Notification).where(Notification.type == "balance_changed")).all()
     assert told[-1].payload["balance"] == "620.00"
+
+
+def test_the_prepayment_guard_asks_for_a_second_person(finance, family):
+    figures = {"adjustment_direct_limit": "9000.00", "adjustment_family_daily_limit": "9000.00"}
+    for name, value in figures.items():
+        set_policy(name, value)
+    assert ask(finance, family, "3000.01").status == "completed"
+    set_policy("prepayment_guard", "on")
+    set_policy("prepayment_cap", "3000.00")
+    assert ask(finance, family, "3000.00").status == "completed"
+    asked = ask(finance, make_family(), "3000.01")
+    assert (asked.status, row(asked.adjustment_id).approval_reasons) == ("pending", "above_prepayment")
 
 
 @pytest.mark.parametrize(

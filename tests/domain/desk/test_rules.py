@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -111,6 +112,9 @@ R = ApprovalReason
         ({"family": "1500.01"}, (R.ABOVE_FAMILY_SUM,)),
         ({"person": "9500.00"}, ()),
         ({"person": "9500.01"}, (R.ABOVE_PERSON_SUM,)),
+        ({"prepayment": "500.00"}, ()),
+        ({"prepayment": "499.99"}, (R.ABOVE_PREPAYMENT,)),
+        ({"prepayment": "499.99", "type": "top_up"}, ()),
         ({"may_direct": False}, (R.MAY_ONLY_ASK,)),
         ({"amount": "-1"}, (R.DECREASE,)),
         ({"type": "gift"}, (R.GIFT,)),
@@ -131,11 +135,13 @@ def test_why_another_person_must_approve(changes, reasons):
         "family": "0",
         "person": "0",
         "flags": (),
+        "prepayment": None,
     } | changes
+    cap = facts["prepayment"] and Decimal(facts["prepayment"])
     assert (
         rules.approval_reasons(
             amount=Decimal(facts["amount"]), type=facts["type"], may_direct=facts["may_direct"],
-            sums=DirectSums(Decimal(facts["family"]), Decimal(facts["person"])), limits=LIMITS,
+            sums=DirectSums(Decimal(facts["family"]), Decimal(facts["person"])), limits=replace(LIMITS, prepayment=cap),
             receipt_flags=facts["flags"],
         )
         == reasons
