@@ -24,7 +24,7 @@ def main() -> None:
     if whole:
         # Half of the time is spent waiting for databases and processes, so one more than there are cores.
         workers = str((os.cpu_count() or 1) + 1)
-        options = ["--cov", "--cov-report=term:skip-covered", "-n", workers, "--no-loadscope-reorder"]
+        options = ["--cov", "--cov-report=term:skip-covered", "-n", workers, "--no-loadscope-reorder", "--durations=25"]
     code = pytest(*chosen, *options)
     failed = failures() if whole and code == 1 else []
     if failed and len(failed) <= MOST:
