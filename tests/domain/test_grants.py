@@ -24,7 +24,7 @@ from tests.databases import MYSQL_URL, FreshDatabase
 
 SCRIPT = (Path(ROOT) / "deploy" / "grants.sql").read_text(encoding="utf-8")
 ROLES = ("app", "migrate", "report", "backup")
-APPEND_ONLY = ("wallet_transactions", "audit_log", "audit_seals")
+APPEND_ONLY = ("wallet_transactions", "audit_log", "audit_seals", "compensation_history", "day_closes")
 DENIED = {1142, 1143, 1044, 1227, 1370}
 
 needs_mysql = pytest.mark.skipif("mysql" not in databases.engines(), reason="no MySQL or MariaDB answers here")

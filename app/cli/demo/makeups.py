@@ -60,7 +60,9 @@ def happenings(
         yield moment, partial(_give_up, one, moment)
     for number in range(MADE_UP):
         moment = now - timedelta(hours=9, minutes=11 * number)
-        yield moment, partial(_make_up, homes, clerk if number % 2 else None, number < SHORTER, moment)
+        # Not a class whose seats others of the story are still to book.
+        taken = {one.lesson.id for one in booked if one.at > moment}
+        yield moment, partial(_make_up, homes, clerk if number % 2 else None, number < SHORTER, taken, moment)
     for place, hours, text, wishes, answer in ASKED:
         moment = now - timedelta(hours=hours)
         yield moment, partial(_ask, homes, place, text, wishes, answer, clerk, moment)
@@ -96,7 +98,7 @@ def _give_up(one: Booked, moment: datetime) -> None:
             leave.take_leave(booking_id=one.booking_id, actor=_parent(one.made), reason="孩子发烧")
 
 
-def _make_up(homes: dict[int, Made], clerk: Actor | None, shorter: bool, moment: datetime) -> None:
+def _make_up(homes: dict[int, Made], clerk: Actor | None, shorter: bool, taken: set[int], moment: datetime) -> None:
     """The first open credit with a class of the length asked for."""
     with clock.travel(to=moment):
         for credit_id in _open(homes):
@@ -104,7 +106,8 @@ def _make_up(homes: dict[int, Made], clerk: Actor | None, shorter: bool, moment:
             wanted = [
                 match
                 for match in matching.best(one, Filters(free=True), limit=40)
-                if (match.exchange.difference < 0 if shorter else match.exchange.difference == 0)
+                if match.session.id not in taken
+                and (match.exchange.difference < 0 if shorter else match.exchange.difference == 0)
             ]
             db.session.rollback()
             if wanted:

@@ -44,25 +44,35 @@ SCENES = (
 
 
 def happenings(families: dict[int, Made], actors: dict[str, Actor]) -> Iterator[Happening]:
-    """Each asking and what followed, as a moment and what to do at it."""
+    """Each asking and each step after it, as a moment and what to do at it."""
     now = clock.now()
+    asked: dict[int, int] = {}
     for number, scene in enumerate(SCENES):
-        if scene.family in families:
-            moment = now - timedelta(hours=scene.hours_ago)
-            yield moment, partial(_play, number, scene, families[scene.family], actors, moment)
+        if scene.family not in families:
+            continue
+        moment = now - timedelta(hours=scene.hours_ago)
+        made, home = families[scene.family], household(scene.family)
+        parent = Actor(type=ActorType.PARENT, id=made.user_id, name=home.parent, family_id=made.family_id)
+        yield moment, partial(_ask, number, scene, parent, asked, moment)
+        for step, act in enumerate(scene.end.split(), 1):
+            later = moment + timedelta(minutes=40 * step)
+            yield later, partial(_step, act, number, scene, parent, asked, actors, later)
 
 
-def _play(number: int, scene: Scene, made: Made, actors: dict[str, Actor], moment: datetime) -> None:
-    home = household(scene.family)
-    parent = Actor(type=ActorType.PARENT, id=made.user_id, name=home.parent, family_id=made.family_id)
+def _ask(number: int, scene: Scene, parent: Actor, asked: dict[int, int], moment: datetime) -> None:
     with clock.travel(to=moment):
-        asked = asking.request(
+        asked[number] = asking.request(
             amount=Decimal(scene.amount), reason=scene.reason, actor=parent,
             request_key=RequestKey("demo", f"withdrawal-{number}", RequestKey.digest(number)),
         )  # fmt: skip
-    for step, act in enumerate(scene.end.split(), 1):
-        with clock.travel(to=moment + timedelta(minutes=40 * step)):
-            _act(act, asked, parent, actors, scene, number)
+
+
+def _step(
+    act: str, number: int, scene: Scene, parent: Actor, asked: dict[int, int], actors: dict[str, Actor],
+    moment: datetime,
+) -> None:  # fmt: skip
+    with clock.travel(to=moment):
+        _act(act, asked[number], parent, actors, scene, number)
 
 
 def _act(act: str, asked: int, parent: Actor, actors: dict[str, Actor], scene: Scene, number: int) -> None:
