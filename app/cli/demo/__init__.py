@@ -77,7 +77,8 @@ def _tell(families: dict[int, people.Made], levels: dict[str, int], actors: dict
     lessons = studio.make(actors["dianzhang"], levels)
     left_out = story.without_classes(families)
     owing = {number for number in families if story.balance(number) < 0}
-    booked = classes.plan(families, lessons, left_out=left_out, owing=owing)
+    trying = orders.newcomers(families, left_out)
+    booked = classes.plan(families, lessons, left_out=left_out.union(trying), owing=owing)
     paid = classes.net(booked)
     history.write(
         families,

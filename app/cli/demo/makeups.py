@@ -17,7 +17,7 @@ from app.domain.audit.actor import Actor, ActorType
 from app.domain.bookings import leave
 from app.domain.catalog.held import FREE
 from app.domain.catalog.models import CourseSchedule
-from app.domain.credits.models import CreditStatus, MakeupCredit
+from app.domain.credits.models import CreditStatus, MakeupCredit, MakeupRequest
 from app.domain.makeups import asking, book, manage, matching
 from app.domain.makeups.matching import Filters
 from app.domain.policy import changes
@@ -48,7 +48,7 @@ def happenings(
     now, manager, clerk = clock.now(), actors["dianzhang"], actors["qiantai"]
     homes = {made.family_id: made for number, made in families.items() if number not in left_out}
     # Credits were shorter at first: those of then end in the next days.
-    for days, value in ((60, "21d"), (10, "60d")):
+    for days, value in ((60, "14d"), (3, "60d")):
         moment = now - timedelta(days=days)
         yield moment, partial(_allow, value, moment)
     for number, (minutes, days, why) in GIVEN.items():
@@ -59,10 +59,9 @@ def happenings(
         moment = now - timedelta(hours=28 - number, minutes=7 * number)
         yield moment, partial(_give_up, one, moment)
     for number in range(MADE_UP):
-        moment = now - timedelta(hours=9, minutes=11 * number)
-        # Not a class whose seats others of the story are still to book.
-        taken = {one.lesson.id for one in booked if one.at > moment}
-        yield moment, partial(_make_up, homes, clerk if number % 2 else None, number < SHORTER, taken, moment)
+        # Last of all: nobody else of the story is still to book these seats, or these students at these times.
+        moment = now - timedelta(seconds=5 * (MADE_UP - number))
+        yield moment, partial(_make_up, homes, clerk if number % 2 else None, number < SHORTER, moment)
     for place, hours, text, wishes, answer in ASKED:
         moment = now - timedelta(hours=hours)
         yield moment, partial(_ask, homes, place, text, wishes, answer, clerk, moment)
@@ -98,16 +97,16 @@ def _give_up(one: Booked, moment: datetime) -> None:
             leave.take_leave(booking_id=one.booking_id, actor=_parent(one.made), reason="孩子发烧")
 
 
-def _make_up(homes: dict[int, Made], clerk: Actor | None, shorter: bool, taken: set[int], moment: datetime) -> None:
+def _make_up(homes: dict[int, Made], clerk: Actor | None, shorter: bool, moment: datetime) -> None:
     """The first open credit with a class of the length asked for."""
     with clock.travel(to=moment):
-        for credit_id in _open(homes):
+        asked = set(db.session.scalars(sa.select(MakeupRequest.credit_id)))
+        for credit_id in (one for one in _open(homes) if one not in asked):
             one = matching.missed(credit_id)
             wanted = [
                 match
                 for match in matching.best(one, Filters(free=True), limit=40)
-                if match.session.id not in taken
-                and (match.exchange.difference < 0 if shorter else match.exchange.difference == 0)
+                if (match.exchange.difference < 0 if shorter else match.exchange.difference == 0)
             ]
             db.session.rollback()
             if wanted:

@@ -46,12 +46,17 @@ class Trial:
         return Actor(type=ActorType.PARENT, id=self.made.user_id, name="家长", family_id=self.made.family_id)
 
 
+def newcomers(families: dict[int, Made], left_out: set[int]) -> list[int]:
+    """Numbers of the newest families, who only try a class: one for each scene."""
+    return [number for number in sorted(families) if number not in left_out][-len(SCENES) :]
+
+
 def happenings(
     families: dict[int, Made], lessons: list[Lesson], left_out: set[int], actors: dict[str, Actor]
 ) -> Iterator[Happening]:
     """One order per scene, each of another of the newest families."""
     now = clock.now()
-    new = [made for number, made in sorted(families.items()) if number not in left_out][-len(SCENES) :]
+    new = [families[number] for number in newcomers(families, left_out)]
     trials = [lesson for lesson in lessons if lesson.type == "trial" and lesson.starts_at > now + timedelta(hours=12)]
     for number, ((scene, days), made) in enumerate(zip(SCENES, new, strict=False)):
         moment = now - timedelta(days=days, minutes=9 + 7 * number if days else 5 + number % 3)

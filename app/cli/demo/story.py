@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -92,6 +92,7 @@ def happenings(families: dict[int, Made], actors: dict[str, Actor]) -> Iterator[
     """Everything that staff did, each as a moment and what to do at it."""
     now = clock.now()
     today = clock.local(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    asked: dict[int, int] = {}
     yield now - timedelta(days=7), partial(_control, families, actors["dianzhang"])
     yield now, partial(_let_pass, families, actors["dianzhang"])
     for number, scene in enumerate(SCENES):
@@ -100,7 +101,9 @@ def happenings(families: dict[int, Made], actors: dict[str, Actor]) -> Iterator[
         else:
             moment = today - timedelta(days=scene.days_ago) + timedelta(hours=scene.hour, minutes=number * 7 % 60)
         if scene.family in families:
-            yield moment, partial(_scene, number, scene, families[scene.family], actors, moment)
+            yield moment, partial(_scene, number, scene, families[scene.family], actors, asked, moment)
+            later = moment + timedelta(minutes=5)
+            yield later, partial(_end, number, scene, actors, asked, later)
     yield now, approvals.lapse_due
 
 
@@ -127,7 +130,9 @@ def _let_pass(families: dict[int, Made], manager: Actor) -> None:
         )
 
 
-def _scene(number: int, scene: Scene, made: Made, actors: dict[str, Actor], moment) -> None:
+def _scene(
+    number: int, scene: Scene, made: Made, actors: dict[str, Actor], asked: dict[int, int], moment: datetime
+) -> None:
     actor = actors[scene.who]
     given = Decimal(scene.amount)
     paid = scene.method not in ("cash", "none")
@@ -145,13 +150,14 @@ def _scene(number: int, scene: Scene, made: Made, actors: dict[str, Actor], mome
             family_id=made.family_id, wish=wish, actor=actor, receipts_given=files, form_seconds=18 + number * 5 % 40,
             request_key=RequestKey("demo", f"scene-{number}", RequestKey.digest(number)),
         )  # fmt: skip
-    _end(done.adjustment_id, scene.end, actors, actor, moment)
+    asked[number] = done.adjustment_id
 
 
-def _end(adjustment_id: int, end: str, actors: dict[str, Actor], author: Actor, moment) -> None:
-    act, _, rest = end.partition(":")
+def _end(number: int, scene: Scene, actors: dict[str, Actor], asked: dict[int, int], moment: datetime) -> None:
+    act, _, rest = scene.end.partition(":")
     who, _, words = rest.partition(":")
-    with clock.travel(to=moment + timedelta(minutes=5)):
+    adjustment_id, author = asked[number], actors[scene.who]
+    with clock.travel(to=moment):
         if act == "approve":
             approvals.approve(adjustment_id=adjustment_id, actor=actors[who])
         elif act == "reject":
