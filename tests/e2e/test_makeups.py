@@ -90,7 +90,7 @@ def test_leave_a_shorter_class_and_a_longer_one(product, new_page, classes):
     expect(sheet.get_by_role("heading", name="补课预约成功")).to_be_visible()
     expect(sheet).to_contain_text("得到课时补偿30分钟")
     sheet.get_by_role("button", name="完成").click()
-    expect(phone.locator(".credit")).to_contain_text("补课：专项一个半小时")
+    expect(phone.locator(".credit", has_text=MISSED)).to_contain_text("补课：专项一个半小时")
 
     sheet = choose(phone, LONG)
     sheet.get_by_role("button", name="确认补课").click()
