@@ -1,4 +1,4 @@
-"""The studio's wall clock inside a statement: the weekday and the minute of the day of a UTC column.
+"""The studio's wall clock inside a statement: the day, the weekday and the minute of the day of a UTC column.
 
 China has kept one offset since 1991, so eight hours are added, on every database alike. A table of zones in MySQL is an
 installation step of its own, and SQLite has none.
@@ -9,6 +9,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
+
+
+class studio_day(GenericFunction):
+    """The calendar day, as the driver gives it: a date, or on SQLite its ISO text."""
+
+    inherit_cache = True
 
 
 class studio_weekday(GenericFunction):
@@ -23,6 +29,16 @@ class studio_minute(GenericFunction):
 
     type = sa.Integer()
     inherit_cache = True
+
+
+@compiles(studio_day, "mysql", "mariadb")
+def _day_mysql(element, compiler, **kw) -> str:
+    return f"DATE({compiler.process(element.clauses, **kw)} + INTERVAL 8 HOUR)"
+
+
+@compiles(studio_day, "sqlite")
+def _day_sqlite(element, compiler, **kw) -> str:
+    return f"date({compiler.process(element.clauses, **kw)}, '+8 hours')"
 
 
 @compiles(studio_weekday, "mysql", "mariadb")

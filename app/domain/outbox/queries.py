@@ -16,6 +16,7 @@ from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.outbox.schedule import JOBS
 from app.errors import NotFound
 from app.paging import Listing, Page, keyset, whole
+from app.wall_clock import studio_day
 
 _rows = Notification.__table__
 _families = sa.table("families", sa.column("id"), sa.column("name"))
@@ -194,9 +195,7 @@ def delivery_by_day(asked: NoticeFilter) -> list[Delivery]:
     if first is None or last is None:
         raise ValueError("a report has a first and a last day")
     found: dict[str, dict[str, int]] = {}
-    # The studio's day is UTC+8 all year, so the hour of the day in UTC tells the day without zone tables.
-    shifted = _day_of(_rows.c.created_at)
-    for row in _grouped(asked, shifted):
+    for row in _grouped(asked, studio_day(_rows.c.created_at)):
         _count(found.setdefault(str(row.key), {}), row)
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return [Delivery(day.isoformat(), **found.get(day.isoformat(), {})) for day in days]
@@ -239,12 +238,6 @@ def _count(counts: dict[str, int], row) -> None:
     else:
         name = {Status.SENT: "sent", Status.FAILED: "failed"}.get(row.status, "waiting")
     counts[name] = counts.get(name, 0) + row.number
-
-
-def _day_of(column):
-    if db.session.get_bind().dialect.name == "sqlite":
-        return sa.func.date(column, "+8 hours")
-    return sa.func.date(sa.func.timestampadd(sa.text("HOUR"), 8, column))
 
 
 # ── the state of the system ─────────────────────────────────────────────────────────────────────────
