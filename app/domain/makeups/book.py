@@ -130,13 +130,14 @@ def book(
     if session is None:
         raise ScheduleNotFound
     credit = own_credit(student, credit_id=credit_id, booking_id=original_booking_id)
-    booking_rules.check_session(session.status, session.starts_at, db_now(), is_trial=False)
-    check_credit(credit, session, student, db_now())
+    now = db_now()
+    booking_rules.check_session(session.status, session.starts_at, now, is_trial=False)
+    check_credit(credit, session, student, now)
     students.check_free(student, session)
     if session.full and override is None:
         # Before the parent is asked to agree to anything: the answer would change nothing.
         raise place.full(session.waiting, session.waitlist_capacity)
-    check_minutes(credit, session, wishes, minutes.available(profile_id, db_now()))
+    check_minutes(credit.minutes, session, wishes, minutes.available(profile_id, now))
     place.claim_seat(session, override)
     return on_seat(session, student, credit.id, actor, wishes, override_reason=override)
 
@@ -171,10 +172,10 @@ def check_credit(credit: CreditFacts | None, session: SessionFacts, student: Tak
     rules.check_level(session.course_rank, credit.rank, student.rank, session.lowest_rank)
 
 
-def check_minutes(credit: CreditFacts, session: SessionFacts, wishes: Wishes, available: int) -> Exchange:
-    """What the class's length means for the parent, who has agreed to it. Raises ShorterClass,
-    NotEnoughCompensation."""
-    wanted = credit_rules.exchange(credit.minutes, session.minutes, policy.get("compensation_unit"))
+def check_minutes(missed: int, session: SessionFacts, wishes: Wishes, available: int) -> Exchange:
+    """What the class's length means for the parent, who has agreed to it; `missed` and `available` in minutes. Raises
+    ShorterClass, NotEnoughCompensation."""
+    wanted = credit_rules.exchange(missed, session.minutes, policy.get("compensation_unit"))
     if wishes.waived is None:
         credit_rules.check_minutes(
             wanted, session.minutes, available, accept_shorter=wishes.accept_shorter,
@@ -201,10 +202,10 @@ def on_seat(
         credit_id=credit_id, override_reason=override_reason, user_id=user_id,
     )  # fmt: skip
     now = db_now()
-    credits.use(credit_id, actor, now, starts_at=session.starts_at)
+    credit = credits.use(credit_id, actor, now, starts_at=session.starts_at)
     lots = minutes.lock(student.id, now)
     available = sum(lot.minutes_left for lot in lots)
-    wanted = check_minutes(credit_facts(credit_id=credit_id), session, wishes, available)
+    wanted = check_minutes(credit.minutes, session, wishes, available)
     used = 0 if wishes.waived else wanted.needed
     if used:
         minutes.use(lots, used, booking_id, actor, now, note=session.course_name)

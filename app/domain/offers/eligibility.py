@@ -66,7 +66,7 @@ def _check_makeup(held: HeldQueue, entry: WaitlistEntry, student: Any) -> None:
     credit = makeups.credit_facts(credit_id=entry.credit_id)
     makeups.check_credit(credit, held.session, student, held.now)
     wishes = makeups.Wishes(entry.accept_shorter, entry.use_compensation)
-    makeups.check_minutes(credit, held.session, wishes, minutes.available(entry.profile_id, held.now))
+    makeups.check_minutes(credit.minutes, held.session, wishes, minutes.available(entry.profile_id, held.now))
 
 
 def _check_wallet(wallet: Any, price: Decimal, held: HeldQueue) -> None:

@@ -136,7 +136,7 @@ def _check(held: HeldQueue, student: Student, user_id: int | None, means: Means,
 def _check_makeup(held: HeldQueue, student: Student, means: Means, credit: CreditFacts) -> None:
     makeups.check_credit(credit, held.session, student, held.now)
     # Asked now and not when a seat is free: by then there is no time to ask.
-    makeups.check_minutes(credit, held.session, means.wishes, minutes.available(student.id, held.now))
+    makeups.check_minutes(credit.minutes, held.session, means.wishes, minutes.available(student.id, held.now))
 
 
 def full(session: SessionFacts) -> WaitlistFull:
