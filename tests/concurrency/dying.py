@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
+from typing import Any
 
 from app.db import db
 from tests.concurrency import failpoints
@@ -42,3 +44,42 @@ def points_of(engine: str, statements: list[str]) -> list[Failpoint]:
     moments = ("before", "sent") if engine == "mysql" else ("before",)
     found = [Failpoint(moment, number + 1) for number in range(len(statements)) for moment in moments]
     return [*found, Failpoint("after", len(statements))]
+
+
+def killed_throughout(
+    members: Any,
+    in_a_child: Callable[..., tuple[int | None, list[str]]],
+    make_job: Callable[[], Any],
+    traces: Callable[[Any], Any],
+    again: Callable[[Any], object],
+    check: Callable[[Any], object],
+    *,
+    step: int,
+) -> int:
+    """Kill a job at every `step`-th moment and at each around the COMMIT: it is done whole or not at all, and done once
+    when it is asked for again, twice; `check` looks at the rest after each. Returns how many moments it has.
+
+    Forks are dear, and the transaction has one end. `members` is the pool whose process forks.
+    """
+    first = make_job()
+    none = traces(first)
+    signalled, statements = members.apply(in_a_child, (first, None))
+    done = traces(first)
+    assert signalled is None
+    assert done != none
+    last = statements.index("COMMIT") + 1
+    points = points_of(db.engine.dialect.name, statements[:last])
+    for point in [*points[:-4:step], *points[-4:]]:
+        name = f"{point}: {statements[point.number - 1]}"
+        job = make_job()
+        assert members.apply(in_a_child, (job, point))[0] == signal.SIGKILL, name
+        # A COMMIT without its answer may have happened; before it nothing has, after it everything.
+        allowed = {"before": [none], "after": [done], "sent": [none]}[point.moment]
+        if point.moment == "sent" and point.number == last:
+            allowed = [none, done]
+        assert traces(job) in allowed, name
+        for _ in range(2):
+            again(job)
+            assert traces(job) == done, name
+        check(job)
+    return len(points)

@@ -128,30 +128,16 @@ def _tear() -> None:
 @pytest.mark.parametrize("action", ACTIONS)
 def test_killed_at_every_statement_it_is_all_or_none_and_the_next_run_completes_it_once(live_app, action):
     with pool(live_app, 1) as members, live_app.app_context():
-        engine = db.engine.dialect.name
-        first = make_job(action)
-        none = traces(first)
-        signalled, statements = members.apply(in_a_child, (first, None))
-        done = traces(first)
-        assert signalled is None
-        assert done != none
-        last = statements.index("COMMIT") + 1
-        points = dying.points_of(engine, statements[:last])
-        # Every third moment, and each around the COMMIT: forks are dear, and the transaction has one end.
-        for point in [*points[:-4:3], *points[-4:]]:
-            name = f"{point}: {statements[point.number - 1]}"
-            job = make_job(action)
-            assert members.apply(in_a_child, (job, point))[0] == signal.SIGKILL, name
-            # A COMMIT without its answer may have happened; before it nothing has, after it everything.
-            allowed = {"before": [none], "after": [done], "sent": [none]}[point.moment]
-            if point.moment == "sent" and point.number == last:
-                allowed = [none, done]
-            assert traces(job) in allowed, name
-            for _ in range(2):
-                again(job)
-                assert traces(job) == done, name
-            whole.check(job.schedule_id)
-        assert len(points) >= 12
+        moments = dying.killed_throughout(
+            members,
+            in_a_child,
+            lambda: make_job(action),
+            traces,
+            again,
+            lambda job: whole.check(job.schedule_id),
+            step=3,
+        )  # fmt: skip
+        assert moments >= 12
 
 
 def test_control_a_commit_in_the_middle_leaves_a_seat_without_its_payment(live_app):
