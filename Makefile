@@ -6,10 +6,10 @@ SETUP := $(PYTHON) scripts/setup.py
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench assets clean
+.PHONY: help run test test-faults lint format bench assets clean
 
 help: ## Show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 run: ## Set up what is missing, then start portal, worker, scheduler and sandbox (PORT=8000 SANDBOX_PORT=8900)
 	@$(SETUP) run
@@ -18,6 +18,10 @@ run: ## Set up what is missing, then start portal, worker, scheduler and sandbox
 test: ## Run all tests on every database that is here (ARGS="tests/domain -k wallet" for some)
 	@$(SETUP) test
 	@$(PY) scripts/test.py $(ARGS)
+
+test-faults: ## The slow proofs: processes killed again and again, long walks (ARGS as for test)
+	@$(SETUP) test
+	@$(PY) scripts/test.py --faults $(ARGS)
 
 lint: ## Style, security and the project's own rules
 	@$(SETUP) lint

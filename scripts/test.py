@@ -1,4 +1,4 @@
-"""`make test`: the whole suite with coverage, or what ARGS names without it.
+"""`make test`: the suite with coverage, or what ARGS names without it. `make test-faults`: the slow proofs.
 
 Tests that start processes and watch the clock share the machine with those that run beside them. A few that fail in
 the whole suite are run once more, alone, and named; a second failure is a failure: docs/decisions/0018-once-more.md.
@@ -19,12 +19,17 @@ MOST = 3
 
 def main() -> None:
     chosen = sys.argv[1:]
+    faults = "--faults" in chosen
+    chosen = [arg for arg in chosen if arg != "--faults"]
     whole = not any(arg.startswith("tests") for arg in chosen)
     options = []
-    if whole:
+    if faults:
+        options = ["-m", "faults", "--durations=25"]
+    elif whole:
         # Half of the time is spent waiting for databases and processes, so one more than there are cores.
         workers = str((os.cpu_count() or 1) + 1)
-        options = ["--cov", "--cov-report=term:skip-covered", "-n", workers, "--no-loadscope-reorder", "--durations=25"]
+        options = ["-m", "not faults", "--cov", "--cov-report=term:skip-covered", "-n", workers]
+        options += ["--no-loadscope-reorder", "--durations=25"]
     code = pytest(*chosen, *options)
     failed = failures() if whole and code == 1 else []
     if failed and len(failed) <= MOST:
