@@ -69,6 +69,7 @@ GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`receipts`                 TO 'app'@'
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`refunds`                  TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`request_keys`             TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`search_terms`             TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`seat_refusals`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`seat_releases`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`seat_reservations`        TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`sign_in_failures`         TO 'app'@'HOST';

@@ -1,4 +1,4 @@
-"""Seats that are kept for unpaid orders (spec 40, O5–O7)."""
+"""Seats that are kept for unpaid orders (spec 40, O5–O7), and students for whom there was none (U18)."""
 
 from __future__ import annotations
 
@@ -49,3 +49,17 @@ class SeatReservation(db.Model):
     confirmed_at = sa.Column(UTCDateTime, nullable=True)
     created_at = sa.Column(UTCDateTime, nullable=False)
     updated_at = sa.Column(UTCDateTime, nullable=False)
+
+
+class SeatRefusal(db.Model):
+    """A student who found a session and its queue full, once for each session: demand that no booking shows (U18)."""
+
+    __tablename__ = "seat_refusals"
+    __table_args__ = (sa.UniqueConstraint("course_schedule_id", "profile_id", name="uq_seat_refusals_student"),)
+
+    id = sa.Column(BigId(), primary_key=True, autoincrement=True)
+    course_schedule_id = sa.Column(sa.BigInteger, sa.ForeignKey("course_schedules.id"), nullable=False)
+    profile_id = sa.Column(sa.BigInteger, sa.ForeignKey("profiles.id"), nullable=False, index=True)
+    #: SEAT_FULL or WAITLIST_FULL, whichever was said first
+    code = sa.Column(Ascii(32), nullable=False)
+    refused_at = sa.Column(UTCDateTime, nullable=False)
