@@ -33,7 +33,7 @@ from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
-from app.domain.seats import holds
+from app.domain.seats import holds, refusals
 from app.domain.seats import service as seats
 from app.domain.waitlist import queue
 from app.errors import Invalid
@@ -58,6 +58,7 @@ class Booked:
     balance: Decimal
 
 
+@refusals.noted
 def book(
     *,
     schedule_id: int,

@@ -31,6 +31,7 @@ from app.domain.people import roles
 from app.domain.people.models import Level
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.seats import refusals
 from app.errors import Invalid
 from app.money import ZERO
 from app.text import clean
@@ -102,6 +103,7 @@ def own_credit(student: Student, *, credit_id: int | None = None, booking_id: in
 
 
 @noted
+@refusals.noted
 @transactional
 def book(
     *,

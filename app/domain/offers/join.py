@@ -25,7 +25,7 @@ from app.domain.orders.errors import TrialAlreadyBooked
 from app.domain.people import roles
 from app.domain.people.models import User
 from app.domain.people.roles import Permission
-from app.domain.seats import holds
+from app.domain.seats import holds, refusals
 from app.domain.waitlist import queue, rules
 from app.domain.waitlist.errors import AlreadyWaiting, SeatAvailable, WaitlistClosed, WaitlistFull
 from app.domain.waitlist.models import EntryStatus, WaitlistEntry
@@ -67,6 +67,7 @@ class Means:
         entry.accept_shorter, entry.use_compensation = self.wishes.accept_shorter, self.wishes.use_compensation
 
 
+@refusals.noted
 @transactional
 def join(
     *,

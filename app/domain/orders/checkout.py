@@ -28,7 +28,7 @@ from app.domain.orders.errors import (
 from app.domain.orders.locking import hold_order
 from app.domain.orders.models import OrderStatus, PaymentMethod, PaymentOrder
 from app.domain.policy import service as policy
-from app.domain.seats import holds
+from app.domain.seats import holds, refusals
 from app.domain.seats.models import ReservationStatus, SeatReservation
 
 
@@ -40,6 +40,7 @@ class Checkout:
     created: bool
 
 
+@refusals.noted
 def create(
     *,
     schedule_id: int,
