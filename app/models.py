@@ -19,6 +19,8 @@ from app.domain.people import models as people  # noqa: F401
 from app.domain.policy import models as policy  # noqa: F401
 from app.domain.questions import models as questions  # noqa: F401
 from app.domain.reconcile import models as reconcile  # noqa: F401
+from app.domain.retention import models as retention  # noqa: F401
 from app.domain.search import models as search  # noqa: F401
 from app.domain.seats import models as seats  # noqa: F401
 from app.domain.waitlist import models as waitlist  # noqa: F401
+from app.domain.watch import models as watch  # noqa: F401

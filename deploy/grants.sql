@@ -26,6 +26,7 @@ GRANT INSERT ON `DATABASE`.`compensation_history` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`day_closes` TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`adjustment_batch_rows`     TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`adjustment_batches`        TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`alerts`                   TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`arrears_steps`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`bill_lines`               TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`bookings`                 TO 'app'@'HOST';
@@ -55,6 +56,7 @@ GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`money_cases`              TO 'app'@'
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`notification_preferences` TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`notifications`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`offline_payments`         TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`outside_findings`         TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`payment_attempts`         TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`payment_notifications`    TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`payment_orders`           TO 'app'@'HOST';
@@ -72,7 +74,9 @@ GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`search_terms`             TO 'app'@'
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`seat_refusals`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`seat_releases`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`seat_reservations`        TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`service_hours`            TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`sign_in_failures`         TO 'app'@'HOST';
+GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`slow_statements`          TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`staff`                    TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`staff_recovery_codes`     TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`staff_sessions`           TO 'app'@'HOST';
