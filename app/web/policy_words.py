@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from app.domain.policy.registry import Policy
+from app.domain.policy.rollout import rollout
 from app.web.filters import filesize, money
 
 _UNITS = {"s": "秒", "m": "分钟", "h": "小时", "d": "天"}
@@ -13,6 +14,8 @@ _HELP = {
     "时长": "数字加单位：90s（秒）、15m（分钟）、6h（小时）、60d（天）",
     "元": "不超过两位小数的金额，如 1000.00",
     "时段": "本地时间的起止，如 21:30-08:00；不需要时写 off",
+    "范围": "all（全部家庭）、off（不开放）、25%（这么多家庭，增加时只会加入新的）或 families:12,57（家庭编号）",
+    "%": "百分比，最多三位小数，如 99.9",
     "字节": "整数，1 MB 是 1048576",
 }
 
@@ -27,9 +30,18 @@ def said(policy: Policy, text: str) -> str:
         return _SWITCH[text]
     if policy.unit == "字节":
         return filesize(int(text))
+    if policy.unit == "范围":
+        return _scope(text)
     if policy.unit == "时段":
         return "不设" if text == "off" else text.replace("-", " – ")
-    return f"{text} {policy.unit}"
+    return f"{text}%" if policy.unit == "%" else f"{text} {policy.unit}"
+
+
+def _scope(text: str) -> str:
+    scope = rollout(text)
+    if scope.families:
+        return "指定的家庭：" + "、".join(map(str, sorted(scope.families)))
+    return {0: "不开放", 100: "全部家庭"}.get(scope.percent, f"{scope.percent}% 的家庭")
 
 
 def writing_help(policy: Policy) -> str:

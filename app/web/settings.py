@@ -15,7 +15,7 @@ from app.web import templates_page
 from app.web.context import register_count
 from app.web.errors import status_of
 from app.web.forms import refusal
-from app.web.forms.settings import PolicyForm, RejectForm, SwitchForm
+from app.web.forms.settings import PolicyForm, RejectForm, ScopeForm, SwitchForm
 from app.web.forms_token import TokenForm, request_key
 from app.web.permissions import can, current_actor, requires
 from app.web.policy_words import said, writing_help
@@ -53,7 +53,7 @@ def policy(name: str):
 def edit(name: str):
     """Change a figure, or ask for it where a second person must agree."""
     line = _line(name)
-    form = (SwitchForm if line.policy.unit == "开关" else PolicyForm)(data={"value": line.value, "seen": line.value})
+    form = _form_of(line)
     if request.method != "POST" or not form.validate():
         return _form("settings/edit.html", "settings/_edit.html", form, line=line)
     put = changes.ask if line.policy.guarded else changes.change
@@ -132,6 +132,12 @@ def _pending(request_id: int) -> PendingChange:
 
 def _list() -> dict:
     return {"groups": queries.by_group(), "pending": queries.pending_changes(), "said": said, "token": TokenForm()}
+
+
+def _form_of(line: PolicyLine) -> PolicyForm:
+    if line.policy.unit == "范围":
+        return ScopeForm.of(line.value)
+    return (SwitchForm if line.policy.unit == "开关" else PolicyForm)(data={"value": line.value, "seen": line.value})
 
 
 def _sheet(line: PolicyLine) -> dict:

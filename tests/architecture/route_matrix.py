@@ -51,6 +51,10 @@ ROUTES: dict[str, str] = {
     "POST /account/sessions/<int:session_id>/end": STAFF,
     "POST /account/sign-out-everywhere": STAFF,
     "POST /account/theme": STAFF,
+    # the handbook
+    "GET /help": STAFF,
+    "GET /help/<help_page>": STAFF,
+    "GET /help/pictures/<help_picture>": STAFF,
     # staff and roles
     "GET /staff": _SEE_STAFF,
     "GET /staff/<int:staff_id>": _SEE_STAFF,
@@ -108,6 +112,8 @@ ROUTES: dict[str, str] = {
     "POST /adjustments/batches/<int:batch_id>/reject": "finance manager",
     "GET /long-jobs": _READ_FAMILIES,
     "GET /long-jobs/<int:job_id>": _READ_FAMILIES,
+    "GET /choose/<name>": _DESK,
+    "POST /choose/<name>": _DESK,
     "POST /long-jobs/<int:job_id>/cancel": "finance manager",
     "POST /long-jobs/<int:job_id>/resume": "finance manager",
     # adjustments one by one
@@ -189,6 +195,10 @@ ROUTES: dict[str, str] = {
     "GET /reports/makeups": _READ_FAMILIES,
     "GET /reports/makeups/rows/<counted>": _READ_FAMILIES,
     "GET /reports/makeups/promises/<promise>": _READ_FAMILIES,
+    # how families book, and who has gone quiet
+    "GET /reports/behaviour": _READ_FAMILIES,
+    "GET /reports/behaviour/rows/<counted>": _READ_FAMILIES,
+    "GET /reports/behaviour/quiet": _READ_FAMILIES,
     "GET /refunds": _READ_FAMILIES,
     "GET /refunds/<refund_no>": _READ_FAMILIES,
     "POST /refunds/<refund_no>/approve": "finance manager",
@@ -232,8 +242,10 @@ ROUTES: dict[str, str] = {
     "POST /settings/templates/<kind>/restore": "manager",
     # audit, system
     "GET /audit": "manager auditor",
+    "GET /reports/insiders": "manager auditor",
     "GET /audit/<int:entry_id>": "manager auditor",
     "GET /system": _SEE_STAFF,
+    "GET /system/service": _SEE_STAFF,
     # calendar, roll, catalog
     "GET /schedule": _READ_FAMILIES,
     "GET /schedule/<int:schedule_id>": _READ_FAMILIES,
@@ -284,6 +296,7 @@ ROUTES: dict[str, str] = {
     "POST /api/v1/auth/phone": PARENT,
     "GET /api/v1/me": PARENT,
     "PATCH /api/v1/me": PARENT,
+    "GET /api/v1/me/features": PARENT,
     "GET /api/v1/me/notification-preferences": PARENT,
     "PUT /api/v1/me/notification-preferences": PARENT,
     "GET /api/v1/me/subscriptions": PARENT,

@@ -23,6 +23,7 @@ def create_fake_app(sandbox_url: str) -> Flask:
     app = Flask("fake_app")
     app.json.ensure_ascii = False
     app.users, app.calls, app.tokens = {}, [], {}
+    app.switched = {}
 
     def answer(data, status=200, message="操作成功", **more):
         return jsonify(code=status, message=message, data=data, request_id="req-fake", **more), status
@@ -113,6 +114,11 @@ def create_fake_app(sandbox_url: str) -> Flask:
     def patch_me():
         g.user["user"].update(request.json)
         return answer(g.user["user"])
+
+    @app.get("/api/v1/me/features")
+    def features():
+        names = ("booking", "trial_order", "payment", "waitlist", "makeup", "withdrawal", "question")
+        return answer(dict.fromkeys(names, True) | app.switched)
 
     @app.get("/api/v1/wallet")
     def show_wallet():

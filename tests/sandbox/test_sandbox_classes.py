@@ -192,3 +192,11 @@ def test_my_bookings_cancel_and_leave(fake, page):
     for view, words in (("已请假", ["已请假"]), ("已取消", ["已取消"]), ("全部", ["已取消", "已请假"])):
         page.get_by_role("button", name=view).click()
         expect(page.locator(".screen .cell .badge")).to_have_text(words)
+
+
+def test_what_is_switched_off_is_said_before_anything_is_asked(fake, page):
+    fake.switched = {"booking": False}
+    rows(page).first.click()
+    expect(page.get_by_text("小程序约课暂未对您开放")).to_be_visible()
+    page.get_by_role("button", name="知道了").click()
+    assert asked(fake, "POST", "/bookings") == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
 
 from app.domain.policy import changes, queries, service
 from app.domain.policy.registry import POLICIES
+from tests.factories import make_family
 from tests.portal import Browser, actor_of, make_staff
 
 FREE, GUARDED = "low_balance_threshold", "overdraft_limit"
@@ -152,3 +154,46 @@ def test_an_unknown_figure_is_404(browser):
     assert browser.get("/settings/policies/nope").status_code == 404
     assert browser.get("/settings/policies/nope/edit").status_code == 404
     assert browser.get("/settings/policies/requests/999/reject").status_code == 404
+
+
+SCOPE = "open_booking"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "value", "words"),
+    [
+        ({"scope": "off"}, "off", "不开放"),
+        ({"scope": "percent", "percent": " 25% "}, "25%", "25% 的家庭"),
+        ({"scope": "families", "families": "{0}， {1}"}, "families:{0},{1}", "指定的家庭：{0}、{1}"),
+    ],
+)
+def test_a_capability_is_opened_by_a_form_of_its_own(browser, chosen, value, words):
+    ids = [make_family().id, make_family().id]
+    sent = {name: text.format(*ids) for name, text in chosen.items()}
+    answer = browser.post(f"/settings/policies/{SCOPE}/edit", {"reason": "试用", "seen": "all", **sent})
+
+    assert (answer.status_code, service.text(SCOPE)) == (303, value.format(*ids))
+    page = text(browser.get(f"/settings/policies/{SCOPE}"))
+    assert words.format(*ids) in page
+    again = text(browser.get(f"/settings/policies/{SCOPE}/edit"))
+    (checked,) = re.findall(r"<input[^>]*checked[^>]*>", again)
+    assert f'value="{sent["scope"]}"' in checked
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"scope": "percent", "percent": "100"}, "1 到 99"),
+        ({"scope": "percent"}, "1 到 99"),
+        ({"scope": "families", "families": "12;13"}, "用逗号分开"),
+        ({"scope": "families", "families": "987654"}, "没有这些编号的家庭：987654"),
+        ({"scope": "everybody"}, "对谁开放"),
+        ({"scope": "all"}, "没有变化"),
+        ({"scope": "off", "seen": "25%"}, "已被改为 all"),
+    ],
+)
+def test_a_wrong_scope_stands_in_the_form_and_changes_nothing(browser, sent, words):
+    answer = browser.post(f"/settings/policies/{SCOPE}/edit", {"reason": "试用", "seen": "all", **sent})
+
+    assert (answer.status_code in (422, 409), words in text(answer)) == (True, True), text(answer)
+    assert service.text(SCOPE) == "all"

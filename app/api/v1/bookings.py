@@ -33,7 +33,7 @@ _LIST = "b"
     summary="预约正式课", body=schemas.BookingBody, data=schemas.BookingMade, status=201, key="required",
     limit="money",
     errors=("SCHEDULE_NOT_FOUND", "NOT_FOUND", "SCHEDULE_STARTED", "SCHEDULE_CANCELLED", "SCHEDULE_MOVED",
-            "TRIAL_NEEDS_PAYMENT", "ALREADY_BOOKED", "TIME_CONFLICT", "LEVEL_NOT_ALLOWED", "SEAT_FULL",
+            "FEATURE_OFF", "TRIAL_NEEDS_PAYMENT", "ALREADY_BOOKED", "TIME_CONFLICT", "LEVEL_NOT_ALLOWED", "SEAT_FULL",
             "PRICE_CHANGED", "WALLET_FROZEN", "WALLET_CLOSED", "ARREARS_BLOCKED", "OVERDRAFT_LIMIT_EXCEEDED"),
 )  # fmt: skip
 def make_booking(call: Call) -> schemas.BookingMade:

@@ -51,6 +51,7 @@ CODES: dict[str, tuple[int, str]] = {
     "ORDER_EXPIRED": (409, "订单已过期"),
     "CANCEL_TOO_LATE": (409, "已过取消时限，可改为请假"),
     "LEAVE_NOT_ALLOWED": (409, "体验课不能请假"),
+    "FEATURE_OFF": (409, "这项功能没有对这个家庭开放；message 可直接给家长看，GET /me/features 说明哪些开放"),
     "INVALID_STATE": (409, "当前状态不能进行这项操作"),
     "BODY_TOO_LARGE": (413, "请求内容超过 64 KB"),
     "VALIDATION_FAILED": (422, "请求内容不是 JSON，或字段有误；errors 按字段说明"),

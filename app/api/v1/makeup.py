@@ -70,7 +70,7 @@ def list_choices(call: Call) -> schemas.Choices:
     bp, "POST", "/book",
     summary="预约补课", body=schemas.MakeupBody, data=schemas.MakeupMade, status=201, key="required", limit="money",
     errors=("SCHEDULE_NOT_FOUND", "BOOKING_NOT_FOUND", "NOT_FOUND", "SCHEDULE_STARTED", "SCHEDULE_CANCELLED",
-            "NO_CREDIT", "CREDIT_EXPIRED", "TYPE_NOT_ALLOWED", "LEVEL_NOT_ALLOWED", "ALREADY_BOOKED",
+            "FEATURE_OFF", "NO_CREDIT", "CREDIT_EXPIRED", "TYPE_NOT_ALLOWED", "LEVEL_NOT_ALLOWED", "ALREADY_BOOKED",
             "TIME_CONFLICT", "SEAT_FULL", "SHORTER_CLASS", "NOT_ENOUGH_COMPENSATION"),
 )  # fmt: skip
 def book_makeup(call: Call) -> schemas.MakeupMade:

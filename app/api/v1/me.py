@@ -8,6 +8,7 @@ from app.api.v1 import schemas
 from app.api.v1.contract import Call, endpoint
 from app.domain.outbox import preferences
 from app.domain.people import profiles, queries
+from app.domain.policy import switches
 
 bp = Blueprint("me", __name__, url_prefix="/me")
 
@@ -23,6 +24,12 @@ def patch_me(call: Call) -> schemas.User:
     """只改请求中出现的字段；null 或空文字表示清空。"""
     changes = call.body.model_dump(exclude_unset=True)
     return schemas.User.model_validate(profiles.update_me(changes=changes, actor=call.actor))
+
+
+@endpoint(bp, "GET", "/features", summary="开放的功能", data=schemas.Features)
+def get_features(call: Call) -> schemas.Features:
+    """哪些操作现在对我的家庭开放；不开放的请隐藏或说明，调用会得到 FEATURE_OFF。"""
+    return schemas.Features(**switches.of_phone(call.parent.family_id))
 
 
 @endpoint(bp, "GET", "/notification-preferences", summary="消息开关", data=schemas.Preferences)

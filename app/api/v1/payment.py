@@ -30,7 +30,7 @@ _BORDER, _PIXELS = 4, 300
     summary="预约体验课并下单", body=schemas.NewOrderBody, data=schemas.Order, status=201, given_back=True,
     key="required", limit="money",
     errors=("SCHEDULE_NOT_FOUND", "NOT_FOUND", "AMOUNT_MISMATCH", "NOT_A_TRIAL_CLASS", "TRIAL_ALREADY_BOOKED",
-            "SCHEDULE_CANCELLED", "SCHEDULE_STARTED", "ALREADY_BOOKED", "TIME_CONFLICT", "SEAT_FULL"),
+            "FEATURE_OFF", "SCHEDULE_CANCELLED", "SCHEDULE_STARTED", "ALREADY_BOOKED", "TIME_CONFLICT", "SEAT_FULL"),
 )  # fmt: skip
 def create_order(call: Call) -> schemas.Order:
     """占座并生成待支付订单；同一节课已有待支付订单时原样给回（200）。"""
@@ -73,7 +73,7 @@ def cancel_order(call: Call, order_id: str) -> schemas.Order:
 @endpoint(
     bp, "POST", "/wxpay/create",
     summary="发起微信支付", body=schemas.PrepayBody, data=schemas.Prepay, key="honoured", limit="money",
-    errors=("NOT_FOUND", "ORDER_NOT_PAYABLE", "ORDER_EXPIRED", "PAYMENT_UNAVAILABLE"),
+    errors=("NOT_FOUND", "ORDER_NOT_PAYABLE", "ORDER_EXPIRED", "FEATURE_OFF", "PAYMENT_UNAVAILABLE"),
 )  # fmt: skip
 def create_prepay(call: Call) -> schemas.Prepay:
     """占座有效期间可反复调用，沿用同一次预支付，签名每次新做。"""
@@ -89,7 +89,7 @@ def create_prepay(call: Call) -> schemas.Prepay:
     bp, "GET", "/wxpay/qrcode/<number:order_id>",
     summary="付款二维码", query=schemas.QrQuery, data=schemas.Prepay, limit="money",
     media=("image/png", "image/svg+xml"),
-    errors=("NOT_FOUND", "ORDER_NOT_PAYABLE", "ORDER_EXPIRED", "PAYMENT_UNAVAILABLE"),
+    errors=("NOT_FOUND", "ORDER_NOT_PAYABLE", "ORDER_EXPIRED", "FEATURE_OFF", "PAYMENT_UNAVAILABLE"),
 )  # fmt: skip
 def get_qrcode(call: Call, order_id: str) -> Response:
     """没有扫码支付时先发起。图片不缓存，至少 300 像素宽，四周留白。"""

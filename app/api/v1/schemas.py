@@ -67,6 +67,16 @@ class User(Answer):
     family_id: int = Field(title="家庭编号", examples=[7])
 
 
+class Features(Answer):
+    booking: bool = Field(title="预约正式课")
+    trial_order: bool = Field(title="下单体验课")
+    payment: bool = Field(title="发起微信支付")
+    waitlist: bool = Field(title="加入候补")
+    makeup: bool = Field(title="预约补课")
+    withdrawal: bool = Field(title="申请提现")
+    question: bool = Field(title="对流水提问")
+
+
 class MeBody(Request):
     nickname: f.Nickname = Field(None, title="昵称")
     real_name: f.RealName = Field(None, title="真实姓名")

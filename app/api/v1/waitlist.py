@@ -29,7 +29,7 @@ _MAKEUP = ("CREDIT_NOT_FOUND", "NO_CREDIT", "CREDIT_EXPIRED", "TYPE_NOT_ALLOWED"
     summary="候补", body=schemas.JoinBody, data=schemas.Joined, status=201, key="honoured", limit="money",
     errors=("SCHEDULE_NOT_FOUND", "NOT_FOUND", "SCHEDULE_STARTED", "SCHEDULE_CANCELLED", "WAITLIST_CLOSED",
             "ALREADY_BOOKED", "ALREADY_WAITING", "TRIAL_ALREADY_BOOKED", "TIME_CONFLICT", "LEVEL_NOT_ALLOWED",
-            "SEAT_AVAILABLE", "WAITLIST_FULL", *_MAKEUP),
+            "SEAT_AVAILABLE", "WAITLIST_FULL", "FEATURE_OFF", *_MAKEUP),
 )  # fmt: skip
 def join_waitlist(call: Call) -> schemas.Joined:
     """排进一节满员课的候补，轮到时从钱包扣费或用待补课。还有空位时答 SEAT_AVAILABLE，直接预约即可。"""

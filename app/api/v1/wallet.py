@@ -61,7 +61,7 @@ def list_transactions(call: Call) -> schemas.Transactions:
 @endpoint(
     bp, "POST", "/transactions/<id:transaction_id>/question",
     summary="对流水提出疑问", body=schemas.QuestionBody, data=schemas.QuestionAsked, status=201, key="honoured",
-    limit="money", errors=("TRANSACTION_NOT_FOUND", "QUESTION_OPEN"),
+    limit="money", errors=("TRANSACTION_NOT_FOUND", "QUESTION_OPEN", "FEATURE_OFF"),
 )  # fmt: skip
 def ask_about_transaction(call: Call, transaction_id: int) -> schemas.QuestionAsked:
     """前台收到后核对，在消息里和流水下面答复您。答复之前同一笔流水不必再问。"""

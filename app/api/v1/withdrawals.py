@@ -19,7 +19,7 @@ _LIST = "wd"
 @endpoint(
     bp, "POST", "",
     summary="申请提现", body=schemas.WithdrawalBody, data=schemas.Withdrawal, status=201, key="required",
-    limit="money", errors=("INSUFFICIENT_BALANCE", "WALLET_FROZEN", "WALLET_CLOSED"),
+    limit="money", errors=("INSUFFICIENT_BALANCE", "WALLET_FROZEN", "WALLET_CLOSED", "FEATURE_OFF"),
 )  # fmt: skip
 def request_withdrawal(call: Call) -> schemas.Withdrawal:
     """金额立即从余额中扣除；馆方驳回、打款失败或您自己取消时，原数退回钱包。"""

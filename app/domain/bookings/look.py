@@ -21,6 +21,9 @@ from app.domain.bookings.models import Booking
 from app.domain.catalog.held import HELD_AT, KEPT_AT, WAITING
 from app.domain.catalog.models import Course, CourseSchedule, CourseType, ScheduleStatus
 from app.domain.people.models import Level, Profile, ProfileStatus
+from app.domain.policy.models import PolicyValue
+from app.domain.policy.rollout import ALL
+from app.domain.policy.switches import Capability
 from app.single_read import SingleRead
 
 #: this near to its start the database's clock decides (Z13)
@@ -42,6 +45,10 @@ _elsewhere = (
     .correlate(_s)
 )
 _kept = sa.select(sa.literal(1)).where(_k.c.scope == sa.bindparam("scope"), _k.c.key == sa.bindparam("key"))
+# Where booking is not open to all, the transaction asks for whom it is.
+_switched = sa.select(sa.literal(1)).where(
+    PolicyValue.__table__.c.name == Capability.BOOKING, PolicyValue.__table__.c.value != ALL
+)
 _look = SingleRead(
     sa.select(
         _s.c.starts_at,
@@ -67,6 +74,7 @@ _look = SingleRead(
         ~_t.c.is_trial,
         ~sa.exists(_elsewhere),
         ~sa.exists(_kept),
+        ~sa.exists(_switched),
     )
 )
 

@@ -33,6 +33,8 @@ from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.domain.seats import holds, refusals
 from app.domain.seats import service as seats
 from app.domain.waitlist import queue
@@ -70,7 +72,7 @@ def book(
 ) -> Booked:
     """Book a class and pay it from the family's wallet. `price` in yuan is what the person saw, where they saw one.
 
-    Refusals come in the order of 96.28: ScheduleNotFound or NotFound, ScheduleCancelled, ScheduleStarted,
+    Refusals come in the order of 96.28: NotFound, FeatureOff, ScheduleNotFound, ScheduleCancelled, ScheduleStarted,
     TrialNeedsPayment, AlreadyBooked, TimeConflict, LevelNotAllowed, SeatFull, PriceChanged, WalletFrozen,
     WalletClosed, ArrearsBlocked, OverdraftLimitExceeded. Staff may pass a full class with `override_reason` where
     their role allows it (Forbidden).
@@ -102,6 +104,7 @@ def _book(
 ) -> Booked:
     override = check_override(override_reason, actor)
     student = students.lock(profile_id, actor)
+    switches.require_for(actor, Capability.BOOKING)
     session = facts.of_session(schedule_id)
     if session is None:
         raise ScheduleNotFound

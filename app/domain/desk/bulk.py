@@ -22,6 +22,7 @@ from app.domain.longjobs.models import LongJob, LongJobStatus
 from app.domain.people import proof, roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.policy.switches import FeatureOff
 from app.errors import Invalid
 from app.text import clean
 
@@ -49,9 +50,11 @@ class StoredSheet:
 def draft(*, sheet: StoredSheet, lines: Sequence[BulkLine], actor: Actor, request_key: RequestKey | None = None) -> int:
     """Keep a sheet that was read and checked, for its author to look at; returns the batch's id. No money, no promise.
 
-    Raises Invalid for a sheet without rows, or with more than 5000; Forbidden.
+    Raises Invalid for a sheet without rows, or with more than 5000; Forbidden, FeatureOff.
     """
     roles.require(actor, Permission.ADJUSTMENT_BULK)
+    if not policy.get("bulk_adjustments"):
+        raise FeatureOff("批量调整暂停使用，请逐笔调整；已提交的批次照常处理")
     persons.hold(actor)
     if not 1 <= len(lines) <= bulk_sheet.MAX_ROWS:
         raise Invalid.field("sheet", f"表格要有 1 到 {bulk_sheet.MAX_ROWS} 行")

@@ -31,6 +31,8 @@ from app.domain.people import roles
 from app.domain.people.models import Level
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.domain.seats import refusals
 from app.errors import Invalid
 from app.money import ZERO
@@ -121,9 +123,9 @@ def book(
     """Book a makeup with a credit, named by itself or by the booking that was given up for it.
 
     A manager may waive the minutes of a longer class (`waive_reason`, M5) and pass a full class (`override_reason`,
-    B8). Refusals in this order: NotFound, ScheduleNotFound, CreditNotFound or BookingNotFound, ScheduleCancelled,
-    ScheduleStarted, NoCredit, CreditExpired, TypeNotAllowed, LevelNotAllowed, AlreadyBooked, TimeConflict, SeatFull,
-    ShorterClass, NotEnoughCompensation; Forbidden and Invalid for staff.
+    B8). Refusals in this order: NotFound, ScheduleNotFound, CreditNotFound or BookingNotFound, FeatureOff,
+    ScheduleCancelled, ScheduleStarted, NoCredit, CreditExpired, TypeNotAllowed, LevelNotAllowed, AlreadyBooked,
+    TimeConflict, SeatFull, ShorterClass, NotEnoughCompensation; Forbidden and Invalid for staff.
     """
     wishes = Wishes(accept_shorter, use_compensation, _waived(waive_reason, actor))
     override = place.check_override(override_reason, actor)
@@ -132,6 +134,7 @@ def book(
     if session is None:
         raise ScheduleNotFound
     credit = own_credit(student, credit_id=credit_id, booking_id=original_booking_id)
+    switches.require_for(actor, Capability.MAKEUP)
     now = db_now()
     booking_rules.check_session(session.status, session.starts_at, now, is_trial=False)
     check_credit(credit, session, student, now)

@@ -18,6 +18,8 @@ from app.domain.makeups import book as makeups
 from app.domain.orders import claims
 from app.domain.people.models import Level, Profile, ProfileStatus
 from app.domain.policy import service as policy
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability, FeatureOff
 from app.domain.waitlist.models import WaitlistEntry
 from app.domain.waitlist.queue import HeldQueue
 from app.errors import DomainError
@@ -37,6 +39,8 @@ def refusals(held: HeldQueue) -> dict[int, str]:
     found = {}
     for entry in held.entries:
         code = _refusal(held, entry, students[entry.profile_id], busy.get(entry.profile_id, set()), wallets)
+        if code is None and not _is_open(entry, held.session):
+            code = FeatureOff.code
         if code is not None:
             found[entry.id] = code
     return found
@@ -59,6 +63,12 @@ def _refusal(held: HeldQueue, entry: WaitlistEntry, student: Any, busy: set[int]
     except DomainError as refusal:
         return refusal.code
     return None
+
+
+def _is_open(entry: WaitlistEntry, session: SessionFacts) -> bool:
+    """Whether the family is told of seats now, and can pay one that costs money by phone (Z15)."""
+    needs = (Capability.OFFERS, Capability.PAYMENT) if session.is_trial else (Capability.OFFERS,)
+    return all(switches.is_open(which, entry.family_id) for which in needs)
 
 
 def _check_makeup(held: HeldQueue, entry: WaitlistEntry, student: Any) -> None:

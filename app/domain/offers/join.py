@@ -25,6 +25,8 @@ from app.domain.orders.errors import TrialAlreadyBooked
 from app.domain.people import roles
 from app.domain.people.models import User
 from app.domain.people.roles import Permission
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.domain.seats import holds, refusals
 from app.domain.waitlist import queue, rules
 from app.domain.waitlist.errors import AlreadyWaiting, SeatAvailable, WaitlistClosed, WaitlistFull
@@ -85,8 +87,9 @@ def join(
 
     With `credit_id` the seat will be a makeup's, never paid with money (Q22). Staff may pass the queue's capacity with
     a `reason`. Consent in advance does not hold for a trial, which is paid by hand. Raises NotFound, ScheduleNotFound,
-    ScheduleCancelled, ScheduleStarted, WaitlistClosed, AlreadyWaiting, AlreadyBooked, TimeConflict, LevelNotAllowed,
-    TrialAlreadyBooked, SeatAvailable, WaitlistFull, Forbidden; with a credit what makeups.book refuses besides.
+    FeatureOff, ScheduleCancelled, ScheduleStarted, WaitlistClosed, AlreadyWaiting, AlreadyBooked, TimeConflict,
+    LevelNotAllowed, TrialAlreadyBooked, SeatAvailable, WaitlistFull, Forbidden; with a credit what makeups.book
+    refuses besides.
     """
     reason = _reason(reason, actor)
     student = students.lock(profile_id, actor)
@@ -94,6 +97,7 @@ def join(
     if session is None:
         raise ScheduleNotFound
     credit = None if credit_id is None else makeups.own_credit(student, credit_id=credit_id)
+    switches.require_for(actor, Capability.WAITLIST)
     holds.retire_lapsed(schedule_id)
     held = queue.lock(schedule_id)
     user_id = actor.id if actor.type == ActorType.PARENT else _first_parent(student.family_id)

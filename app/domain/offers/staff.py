@@ -18,6 +18,7 @@ from app.domain.outbox.resending import NoConsentLeft
 from app.domain.people import roles
 from app.domain.people.models import User
 from app.domain.people.roles import Permission
+from app.domain.policy.switches import FeatureOff
 from app.domain.waitlist import queue, ranks, rules
 from app.domain.waitlist.errors import NoOffer, WaitlistClosed
 from app.domain.waitlist.models import (
@@ -72,8 +73,9 @@ def offer(*, entry_id: int, reason: str, actor: Actor, request_key: RequestKey |
     mine = held.offer_of(entry_id)
     if mine is not None and mine.kind == OfferKind.EXCLUSIVE:
         raise InvalidState("已为该学员单独保留名额")
+    # The desk may offer where the system does not tell families of seats (Z15).
     code = eligibility.refusals(held).get(entry_id)
-    if code is not None:
+    if code not in (None, FeatureOff.code):
         raise Conflict(f"该学员现在不能得到名额：{rules.SKIP_TEXTS.get(code, code)}", code=code)
     if mine is not None:
         _check_not_begun([mine])

@@ -17,6 +17,8 @@ from app.domain.orders.errors import OrderExpired, OrderNotPayable
 from app.domain.orders.locking import HeldOrder, hold_order, order_of
 from app.domain.orders.models import AttemptStatus, OrderStatus, PaymentAttempt, PaymentOrder, TradeType
 from app.domain.people.models import User
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 
 _a, _o = PaymentAttempt.__table__, PaymentOrder.__table__
 
@@ -48,7 +50,7 @@ class InTheWay:
 def begin(*, order_id: str, trade_type: str, actor: Actor) -> Attempt | InTheWay:
     """The order's attempt of this trade type under its live hold, made if there is none.
 
-    Raises OrderNotFound, OrderNotPayable, OrderExpired.
+    Raises OrderNotFound, OrderNotPayable, OrderExpired, FeatureOff where none runs yet.
     """
     held = hold_order(order_id, actor)
     hold = _payable(held)
@@ -58,9 +60,13 @@ def begin(*, order_id: str, trade_type: str, actor: Actor) -> Attempt | InTheWay
         payer = actor.id if actor.type == "parent" else held.order.user_id
         openid = db.session.scalar(sa.select(User.openid).where(User.id == payer))
     running = held.open_attempt
+    wanted = (hold.id, trade_type, openid)
+    if running is not None and (running.reservation_id, running.trade_type, running.openid) == wanted:
+        return _shown(running, held.order)
+    # Before another attempt is closed for this one: what runs may still be paid.
+    switches.require_for(actor, Capability.PAYMENT)
     if running is not None:
-        same = (running.reservation_id, running.trade_type, running.openid) == (hold.id, trade_type, openid)
-        return _shown(running, held.order) if same else InTheWay(running.out_trade_no)
+        return InTheWay(running.out_trade_no)
     made = PaymentAttempt(
         order_id=held.order.id, reservation_id=hold.id, trade_type=trade_type, openid=openid,
         # WeChat fixes the number for ever, so only the first attempt has the order's (96.38).

@@ -28,6 +28,8 @@ from app.domain.orders.errors import (
 from app.domain.orders.locking import hold_order
 from app.domain.orders.models import OrderStatus, PaymentMethod, PaymentOrder
 from app.domain.policy import service as policy
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.domain.seats import holds, refusals
 from app.domain.seats.models import ReservationStatus, SeatReservation
 
@@ -51,8 +53,8 @@ def create(
 ) -> Checkout:
     """Order a trial class for a student, with a seat held meanwhile. `amount` in yuan is what the phone showed.
 
-    Raises AmountMismatch, NotFound, ScheduleNotFound, NotATrialClass, ScheduleCancelled, ScheduleStarted,
-    TrialAlreadyBooked, AlreadyBooked, TimeConflict, SeatFull.
+    Raises AmountMismatch, NotFound, ScheduleNotFound, NotATrialClass, TrialAlreadyBooked, FeatureOff,
+    ScheduleCancelled, ScheduleStarted, AlreadyBooked, TimeConflict, SeatFull.
     """
     if amount is not None and amount != rules.TRIAL_PRICE:
         right = money.plain(rules.TRIAL_PRICE)
@@ -85,6 +87,9 @@ def _create(*, schedule_id: int, profile_id: int, actor: Actor, request_key: Req
             return Checkout(one.order_id, created=False)
     if living:
         raise TrialAlreadyBooked
+    # An order that nobody could pay would only keep a seat from others.
+    for which in (Capability.TRIAL_ORDER, Capability.PAYMENT):
+        switches.require_for(actor, which)
     booking_rules.check_session(session.status, session.starts_at, now, is_trial=False)
     students.check_free(student, session)
     if not holds.take_seat(session.id, starts_at=session.starts_at):

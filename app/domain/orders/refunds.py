@@ -18,6 +18,8 @@ from app.domain.orders.refund_rules import Event, Wish
 from app.domain.people import proof, roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.errors import Invalid
 from app.money import ZERO
 
@@ -40,7 +42,7 @@ def ask(
     wallet paid; returns its number. `amount` in yuan; up to the policy `refund_approval_from` nobody else is needed.
 
     Raises OrderNotFound, BookingNotFound, NothingToRefund, RefundTooMuch, Invalid, OwnFamily, Forbidden,
-    StepUpRequired, and for a wallet WalletClosed.
+    StepUpRequired, FeatureOff, and for a wallet WalletClosed.
     """
     roles.require(actor, Permission.REFUND_ASK)
     proof.require_recent(actor)
@@ -52,6 +54,8 @@ def ask(
         order_id=order_id, booking_id=booking_id, transaction_id=transaction_id, actor=actor
     )
     persons.refuse_own_family(person, held.family_id)
+    if wish.refund_to == RefundTo.ORIGINAL:
+        switches.require(Capability.WECHAT_REFUND, held.family_id)
     now = db_now()
     _keep_back(held, wish, now)
     held.refund = _insert(held, wish, actor, now)

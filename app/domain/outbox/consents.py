@@ -14,6 +14,8 @@ from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.outbox.kinds import KINDS
 from app.domain.outbox.models import MessageConsent
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.errors import Invalid
 
 _table = MessageConsent.__table__
@@ -73,6 +75,13 @@ def spend(user_id: int, type: str) -> bool:
         .values(remaining=_table.c.remaining - 1, updated_at=clock.now())
     )
     return taken.rowcount == 1
+
+
+def spend_or_why(row: sa.Row) -> tuple[str, str] | None:
+    """Building block: spend a consent for this message; else code and sentence why WeChat is not asked (96.74, Z15)."""
+    if not switches.is_open(Capability.WECHAT_MESSAGE, row.family_id):
+        return "feature_off", "微信消息没有对这个家庭开放"
+    return None if spend(row.user_id, row.type) else ("no_consent", "家长没有可用的订阅授权")
 
 
 def clear(user_id: int, type: str) -> None:

@@ -56,7 +56,8 @@ def pace_name(group: str) -> str:
 
 @transactional
 def claim(*, notification_id: int) -> Claimed | None:
-    """Take one message to a parent; None when it is not due, taken, done, or has gone in-app for want of consent."""
+    """Take one message to a parent; None when it is not due, taken, done, or has gone in-app, for want of consent
+    or because WeChat is switched off for the family."""
     row = _locked(notification_id)
     now = db_now()
     if row is None or not _is_due(row, now) or _postponed(row, now):
@@ -65,8 +66,8 @@ def claim(*, notification_id: int) -> Claimed | None:
     if claimed is None:
         return None
     # After an interruption the consent of the interrupted attempt is still spent.
-    if row.status == Status.PENDING and not consents.spend(row.user_id, row.type):
-        _go_in_app(row, claimed.attempt)
+    if row.status == Status.PENDING and (why := consents.spend_or_why(row)) is not None:
+        _go_in_app(row, claimed.attempt, *why)
         return None
     return claimed
 
@@ -159,9 +160,9 @@ def _take(row: sa.Row, now: datetime) -> Claimed | None:
     return Claimed(row.id, row.channel, row.type, row.recipient, row.payload, attempt, words)
 
 
-def _go_in_app(row: sa.Row, attempt: int) -> None:
+def _go_in_app(row: sa.Row, attempt: int, code: str, sentence: str) -> None:
     """Nothing is sent without consent; the text is in-app at once (96.74)."""
-    _write(row.id, Status.SUPPRESSED, attempts=attempt - 1, error_code="no_consent", error="家长没有可用的订阅授权")
+    _write(row.id, Status.SUPPRESSED, attempts=attempt - 1, error_code=code, error=sentence)
     _fall_back(row)
 
 

@@ -17,9 +17,11 @@ from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor, system
 from app.domain.outbox import service as outbox
 from app.domain.people import proof, roles
+from app.domain.people.models import Family
 from app.domain.people.roles import Permission
 from app.domain.policy.models import ChangeRequest, PolicyValue
 from app.domain.policy.registry import POLICIES, Policy
+from app.domain.policy.rollout import Rollout, rollout
 from app.errors import Conflict, Forbidden, Invalid, InvalidState, NotFound
 from app.text import clean
 
@@ -70,6 +72,10 @@ def change(
     _refuse_stale(old, seen)
     _refuse_same(old, value)
     _write(policy, old, value, actor, reason)
+    if policy.parse is rollout:
+        # What families lose or get is everybody's business at the desk, so it is said as limits are (S9).
+        lines = [["原因", reason], ["经办", actor.name]]
+        _announce("policy.changed", "功能的开放范围已修改", "red", policy, old, value, lines)
     return Changed(name, old, value)
 
 
@@ -165,10 +171,18 @@ def _checked(name: str, value: str) -> tuple[Policy, str]:
         raise Invalid.field("name", f"没有名为 {clean(name, 64)} 的规则")
     value = clean(value, 201)
     try:
-        policy.parse(value)
+        parsed = policy.parse(value)
     except ValueError as error:
         raise Invalid.field("value", str(error)) from None
+    if isinstance(parsed, Rollout):
+        _refuse_unknown(parsed.families)
     return policy, value
+
+
+def _refuse_unknown(families: frozenset[int]) -> None:
+    known = set(db.session.scalars(sa.select(Family.id).where(Family.id.in_(families)))) if families else set()
+    if unknown := sorted(families - known):
+        raise Invalid.field("value", "没有这些编号的家庭：" + "、".join(map(str, unknown[:5])))
 
 
 def _reason(text: str) -> str:

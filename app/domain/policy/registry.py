@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from app import money
+from app.domain.policy.rollout import rollout
 from app.errors import Invalid
 
 
@@ -42,11 +43,31 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def at_least(shortest: str) -> Callable[[str], timedelta]:
+    """A duration that nobody sets below what the law or our own rule asks (S12)."""
+    floor = duration(shortest)
+
+    def parse(text: str) -> timedelta:
+        value = duration(text)
+        if value < floor:
+            raise ValueError(f"最短 {shortest}，不能再短")
+        return value
+
+    return parse
+
+
 def amount(text: str) -> Decimal:
     try:
         return money.parse(text)
     except Invalid as error:
         raise ValueError(error.message) from None
+
+
+def percent(text: str) -> Decimal:
+    """`99.9`, with at most three decimals, from 0 to 100."""
+    if not re.fullmatch(r"(100|[0-9]{1,2})(\.[0-9]{1,3})?", text, re.ASCII) or Decimal(text) > 100:
+        raise ValueError("百分比写作 99.9，从 0 到 100")
+    return Decimal(text)
 
 
 def switch(text: str) -> bool:
@@ -160,16 +181,60 @@ _ALL = (
     Policy("arrears_third_after", "7d", "时长", "欠费多久后第三次提醒家长，并每天列给员工", duration, "消息"),
     Policy("arrears_task_after", "14d", "时长", "欠费多久后列入员工待办", duration, "消息"),
     Policy("balance_message_cooldown", "24h", "时长", "同类余额提醒的最短间隔", duration, "消息"),
+    Policy("quiet_family_after", "30d", "时长", "多久没有上课、也没有约后面的课，家庭列入安静家庭", duration, "预约"),
     Policy("digest_at", "08:30", "时刻", "每天几点把待办发到资金群", time_of_day, "消息"),
     Policy("message_lease", "20s", "时长", "一条消息发送中多久没有结果，就当作发送进程已中断、重新发送", duration,
            "消息"),
     Policy("notification_max_attempts", "6", "次", "一条消息最多尝试几次", count(1, 20), "消息"),
+    # switches (Z15)
+    Policy("open_booking", "all", "范围", "家长在小程序自己预约正式课", rollout, "开放范围"),
+    Policy("open_trial_order", "all", "范围", "家长在小程序下单体验课", rollout, "开放范围"),
+    Policy("open_payment", "all", "范围", "家长用微信支付发起新的付款", rollout, "开放范围"),
+    Policy("open_waitlist", "all", "范围", "家长在小程序加入候补", rollout, "开放范围"),
+    Policy("open_offers", "all", "范围", "有名额时通知候补的家长", rollout, "开放范围"),
+    Policy("open_makeup", "all", "范围", "家长在小程序自己预约补课", rollout, "开放范围"),
+    Policy("open_withdrawal", "all", "范围", "家长在小程序申请提现", rollout, "开放范围"),
+    Policy("open_question", "all", "范围", "家长在小程序对流水提问", rollout, "开放范围"),
+    Policy("open_wechat_message", "all", "范围", "消息发到家长的微信；不开放时只进小程序消息", rollout, "开放范围"),
+    Policy("open_wechat_refund", "all", "范围", "员工申请微信原路退款", rollout, "开放范围"),
+    Policy("bulk_adjustments", "on", "开关", "员工可上传表格批量调整余额", switch, "开放范围"),
+    # service levels and alerts
+    Policy("goal_money", "99.9", "%", "资金操作成功率的目标", percent, "运行"),
+    Policy("goal_availability", "99.9", "%", "可用率的目标：没有出错的请求占全部", percent, "运行"),
+    Policy("goal_money_p95", "200", "毫秒", "95% 的资金操作应在多少毫秒内完成", count(50, 5000), "运行"),
+    Policy("goal_reads_p95", "100", "毫秒", "95% 的查询应在多少毫秒内完成", count(50, 5000), "运行"),
+    Policy("slow_statement_from", "200", "毫秒", "数据库语句执行多久算慢，记入周报", count(10, 60000), "运行"),
+    Policy("alert_reminder_after", "4h", "时长", "告警没有恢复时，多久再提醒一次", duration, "运行"),
+    Policy("alert_outbox_late", "60s", "时长", "到期的消息多久没有发出就告警", duration, "运行"),
+    Policy("alert_queue_depth", "1000", "个", "后台队列积压多少个就告警", count(10, 1000000), "运行"),
+    Policy("alert_messages_failed", "5", "%", "近一小时消息失败率超过多少就告警", percent, "运行"),
+    Policy("alert_job_periods", "3", "个周期", "定时任务几个周期没有成功就告警", count(2, 100), "运行"),
+    Policy("alert_offer_late", "30s", "时长", "候补通知或截止晚了多久就告警", duration, "运行"),
+    Policy("alert_deadline_late", "20m", "时长", "其他到期事项晚了多久没有处理就告警", duration, "运行"),
+    Policy("alert_money_check_age", "15m", "时长", "资金健康多久没有全部通过就告警", duration, "运行"),
+    Policy("alert_ledger_age", "26h", "时长", "账本多久没有全量核对就告警", duration, "运行"),
+    Policy("alert_callbacks_refused", "20", "次", "两小时内支付回调验签失败多少次就告警", count(1, 9999), "运行"),
+    Policy("alert_money_failed", "1", "%", "两小时内资金操作出错超过多少就告警", percent, "运行"),
+    Policy("alert_budget_left", "25", "%", "一周的错误预算剩多少就告警", percent, "运行"),
+    Policy("alert_certificate_days", "14", "天", "证书还有多少天到期就告警", count(1, 90), "运行"),
     # limits
     Policy("limit_sign_in", "10", "次/分钟", "每个地址每分钟登录次数", count(1, 10000), "限流"),
     Policy("limit_money", "30", "次/分钟", "每位家长每分钟资金与预约操作次数", count(1, 10000), "限流"),
     Policy("limit_read", "300", "次/分钟", "每位家长每分钟查询次数", count(1, 100000), "限流"),
     Policy("limit_staff_money", "60", "次/分钟", "每位员工每分钟资金表单次数", count(1, 10000), "限流"),
     Policy("reveal_daily_limit", "30", "次", "每位员工每天查看完整手机号或生日的次数", count(1, 1000), "限流"),
+    # how long what is kept (S12); the floors are the law's or our own
+    Policy("retention_audit", "10", "年", "审计记录至少保留多久，才能归档移出", count(10, 30), "保留期限", guarded=True),
+    Policy("retention_money", "10", "年", "资金凭证（收付款图片）至少保留多久", count(10, 30), "保留期限", guarded=True),
+    Policy("retention_notifications", "730d", "时长", "发出的消息保留多久", at_least("180d"), "保留期限", guarded=True),
+    Policy("retention_orders", "365d", "时长", "没有付款的订单保留多久", at_least("180d"), "保留期限", guarded=True),
+    Policy("retention_attempts", "365d", "时长", "没有付成的支付尝试和占座保留多久", at_least("180d"), "保留期限",
+           guarded=True),
+    Policy("retention_tokens", "90d", "时长", "已失效的登录保留多久", at_least("30d"), "保留期限", guarded=True),
+    Policy("retention_offers", "90d", "时长", "已结束的候补名额通知保留多久", at_least("90d"), "保留期限", guarded=True),
+    Policy("retention_logs", "180d", "时长", "数据库里的运行记录保留多久", at_least("180d"), "保留期限", guarded=True),
+    Policy("retention_families", "3", "年", "家庭多久没有往来、余额为零且没有未办事项，就删除其个人信息",
+           count(1, 10), "保留期限", guarded=True),
 )  # fmt: skip
 
 POLICIES: dict[str, Policy] = {policy.name: policy for policy in _ALL}
@@ -185,4 +250,7 @@ GROUPS: dict[str, str] = {
     "预约": "正式课的预约、取消与课前提醒。",
     "候补": "满员后的候补与名额通知：先问大家，再逐个顺位。",
     "补课": "请假、补课与课时补偿。",
+    "运行": "服务水平的目标，以及何时向飞书系统群告警。",
+    "开放范围": "功能对谁开放：全部、一部分或指定的家庭。只拦新的操作，已开始的照常办完；前台代办不受影响。",
+    "保留期限": "各类数据保留多久；资金与审计记录至少十年，不会自动删除。",
 }

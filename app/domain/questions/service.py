@@ -18,6 +18,8 @@ from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.domain.questions.errors import QuestionNotFound, QuestionOpen, TransactionNotFound
 from app.domain.questions.models import QuestionStatus, TransactionQuestion
 from app.errors import Forbidden, Invalid, InvalidState
@@ -34,7 +36,8 @@ _tx, _w, _q = WalletTransaction.__table__, Wallet.__table__, TransactionQuestion
 def ask(*, transaction_id: int, text: str, actor: Actor, request_key: RequestKey | None = None) -> int:
     """Ask about a transaction of the family's wallet; returns the question's id. The money group gets a card.
 
-    Raises TransactionNotFound for nobody's and for another family's, QuestionOpen while one waits, Invalid, Forbidden.
+    Raises TransactionNotFound for nobody's and for another family's, QuestionOpen while one waits, FeatureOff, Invalid,
+    Forbidden.
     """
     if actor.type != ActorType.PARENT or actor.family_id is None:
         raise Forbidden("疑问由家长在小程序里提出")
@@ -42,6 +45,7 @@ def ask(*, transaction_id: int, text: str, actor: Actor, request_key: RequestKey
     moved = _transaction(transaction_id)
     if moved is None or moved.family_id != actor.family_id:
         raise TransactionNotFound
+    switches.require_for(actor, Capability.QUESTION)
     question = TransactionQuestion(
         transaction_id=transaction_id, wallet_id=moved.wallet_id, user_id=actor.id, text=text,
         status=QuestionStatus.OPEN, asked_at=db_now(),

@@ -65,6 +65,7 @@ END_TEXTS = {
 #: why somebody could not be offered a seat (Q11): the code that a booking would be refused with
 SKIP_TEXTS = {
     "PROFILE_INACTIVE": "学员档案已停用",
+    "FEATURE_OFF": "名额通知没有对这个家庭开放",
     "ALREADY_BOOKED": "已预约这节课",
     "TIME_CONFLICT": "同一时间已有其他课程",
     "LEVEL_NOT_ALLOWED": "级别不符",

@@ -14,6 +14,8 @@ from app.domain.desk.models import Withdrawal, WithdrawalStatus
 from app.domain.ledger import rules as wallet_rules
 from app.domain.ledger import service as ledger
 from app.domain.ledger.models import TransactionType
+from app.domain.policy import switches
+from app.domain.policy.switches import Capability
 from app.domain.withdrawals import ending, rules, telling
 from app.domain.withdrawals.errors import WithdrawalNotFound
 from app.domain.withdrawals.rules import Event
@@ -24,13 +26,14 @@ from app.errors import Forbidden, IdempotencyKeyReused, Replayed
 def request(*, amount: Decimal, reason: str, actor: Actor, request_key: RequestKey | None = None) -> int:
     """Ask for `amount` yuan of the family's wallet back: it leaves the balance at once. Returns the withdrawal's id.
 
-    Raises Invalid, WalletClosed, WalletFrozen, InsufficientBalance, Forbidden, IdempotencyKeyReused.
+    Raises Invalid, IdempotencyKeyReused, FeatureOff, WalletClosed, WalletFrozen, InsufficientBalance, Forbidden.
     """
     _require_parent(actor)
     rules.check_amount(amount)
     reason = rules.checked_reason(reason)
     wallet = ledger.lock_wallet(family_id=actor.family_id)
     _refuse_done_before(request_key, amount, reason)
+    switches.require_for(actor, Capability.WITHDRAWAL)
     wallet_rules.check_status(wallet.status, -amount)
     rules.check_balance(wallet.balance, amount)
     before = wallet.balance

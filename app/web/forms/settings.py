@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from wtforms import HiddenField, RadioField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import InputRequired, Length, ValidationError
 
 from app.web.forms_token import TokenForm
 
@@ -26,6 +28,44 @@ class SwitchForm(PolicyForm):
         choices=[SelectChoice("on", "开启"), SelectChoice("off", "关闭")],
         validators=[InputRequired("请选择开启或关闭")],
     )
+
+
+class ScopeForm(PolicyForm):
+    """For whom a capability is open (Z15), without the command's way of writing it."""
+
+    #: what the other three come to
+    value = HiddenField()
+    scope = RadioField(
+        "对谁开放",
+        choices=[SelectChoice("all", "全部家庭"), SelectChoice("percent", "一部分"),
+                 SelectChoice("families", "指定家庭"), SelectChoice("off", "不开放")],
+        validators=[InputRequired("请选择对谁开放")],
+    )  # fmt: skip
+    percent = StringField("一部分：百分之几的家庭", description="1 到 99。增加时只会加入新的家庭，已开放的一直在内。")
+    families = StringField("指定家庭：家庭编号", description="用逗号分开，如 12,57。编号在家庭页面的地址里。")
+
+    @classmethod
+    def of(cls, value: str) -> ScopeForm:
+        """The form with the value in force in it, or with what was posted."""
+        scope = "families" if value.startswith("families:") else "percent" if value.endswith("%") else value
+        number, families = value.removesuffix("%"), value.removeprefix("families:")
+        return cls(data={"value": value, "seen": value, "scope": scope, "percent": number if scope == "percent" else "",
+                         "families": families if scope == "families" else ""})  # fmt: skip
+
+    def validate(self, extra_validators=None) -> bool:
+        self.percent.data = (self.percent.data or "").strip().removesuffix("%")
+        self.families.data = re.sub(r"[\s,，、]+", ",", self.families.data or "").strip(",")
+        written = {"percent": f"{self.percent.data}%", "families": f"families:{self.families.data}"}
+        self.value.data = written.get(self.scope.data, self.scope.data)
+        return super().validate(extra_validators)
+
+    def validate_percent(self, field) -> None:
+        if self.scope.data == "percent" and not re.fullmatch(r"[1-9][0-9]?", field.data, re.ASCII):
+            raise ValidationError("请填写 1 到 99 的整数；全部家庭请选「全部家庭」")
+
+    def validate_families(self, field) -> None:
+        if self.scope.data == "families" and not re.fullmatch(r"[1-9][0-9]*(,[1-9][0-9]*)*", field.data, re.ASCII):
+            raise ValidationError("请填写至少一个家庭编号，用逗号分开")
 
 
 class RejectForm(TokenForm):

@@ -2,6 +2,7 @@
 
 import { api, h, keys, money, sheet, toast } from "./core.js";
 import { bill } from "./bill.js";
+import { isOpen } from "./features.js";
 import { choices, join } from "./join.js";
 import { cancelled } from "./pay.js";
 import { facts, scheduleFacts } from "./schedule.js";
@@ -19,6 +20,7 @@ export async function book(schedule, student) {
   }
   const first = String(student ?? students[0][0]);
   if (schedule.available <= 0) return queue(schedule, students, first);
+  if (!(await isOpen(...(trial ? ["trial_order", "payment"] : ["booking"])))) return;
   if (trial) {
     const full = await bookTrial(schedule, students, first);
     return full && others({ ...full, schedule, students });

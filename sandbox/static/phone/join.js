@@ -2,6 +2,7 @@
 
 import { api, busy, h, keys, money, sheet, toast } from "./core.js";
 import { reachable } from "./consent.js";
+import { isOpen } from "./features.js";
 import { facts, scheduleFacts, scheduleRow } from "./schedule.js";
 
 /** What the consent in advance does, what it costs, and that it can be taken back. A trial, paid by hand, has none. */
@@ -23,6 +24,7 @@ export const choices = (alternatives, onclick) =>
  * Resolves to the class that is booked instead, with its student, or to null.
  */
 export async function join(schedule, students, student) {
+  if (!(await isOpen("waitlist"))) return null;
   const key = keys();
   let asked = student;
   const made = await sheet({

@@ -1,6 +1,7 @@
 // Booking a makeup, or waiting for one, with a credit: what is asked of the parent is asked in the server's words.
 
 import { api, h, keys, money, sheet, toast } from "./core.js";
+import { isOpen } from "./features.js";
 import { choices, consent, joined } from "./join.js";
 import { free } from "./makeup-price.js";
 import { spoken } from "./minutes.js";
@@ -58,6 +59,7 @@ const about = (credit, schedule, match) => facts([
 
 /** Asks, books with the credit and tells what became of the minutes. `match` says how the class differs. */
 export async function makeUp(credit, schedule, match) {
+  if (!(await isOpen("makeup"))) return;
   const key = keys();
   const form = { title: "确认补课", body: about(credit, schedule, match), action: "确认补课" };
   const done = await agreed(form, async (wishes) => {
@@ -105,6 +107,7 @@ async function full(credit, schedule, alternatives) {
 
 /** Joins the queue of a full class; when its turn comes the seat is taken with the credit. */
 export async function waitWith(credit, schedule) {
+  if (!(await isOpen("waitlist"))) return;
   const key = keys();
   const form = {
     title: "这节课已满，加入候补",

@@ -1,6 +1,7 @@
 // The family's wallet: balance, what may still be spent, who shares it, its transactions, and the way to withdrawals.
 
 import { api, busy, h, keys, money, sheet, time, toast } from "./core.js";
+import { features } from "./features.js";
 import { growing } from "./list.js";
 
 function purse(wallet) {
@@ -16,7 +17,7 @@ function purse(wallet) {
 
 const nameOf = (member) => (typeof member === "string" ? member : member.nickname || member.real_name || member.name || "家长");
 
-function row(item) {
+const row = (mayAsk) => (item) => {
   const positive = !item.amount.startsWith("-");
   return h("li", {},
     h("div", { class: item.status === "cancelled" ? "cell struck" : "cell" },
@@ -28,8 +29,8 @@ function row(item) {
       h("div", { class: "side" },
         h("span", { class: positive ? "money in" : "money" }, money(item.amount, true)),
         h("span", { class: "sub" }, `余额 ${money(item.balance_after)}`),
-        item.question?.status === "open" ? h("span", { class: "badge" }, "待前台答复") : askButton(item))));
-}
+        item.question?.status === "open" ? h("span", { class: "badge" }, "待前台答复") : mayAsk ? askButton(item) : null)));
+};
 
 // What was asked last about a transaction, and what the desk said.
 function asked(question) {
@@ -60,7 +61,7 @@ export default {
   title: "钱包",
   tab: { label: "钱包", icon: "wallet" },
   async show(screen) {
-    const wallet = await api("GET", "/wallet");
+    const [wallet, { question }] = await Promise.all([api("GET", "/wallet"), features()]);
     const transactions = h("div");
     screen.replaceChildren(
       purse(wallet),
@@ -70,6 +71,6 @@ export default {
         h("span", { class: "main" }, "提现"), h("span", { class: "side sub" }, "申请与进度"), h("span", { class: "more", "aria-hidden": "true" }, "›")))),
       h("h2", { class: "group-title" }, "交易明细"),
       transactions);
-    await growing(transactions, "/wallet/transactions?limit=10", row, "还没有交易。充值、扣费和退款会列在这里。");
+    await growing(transactions, "/wallet/transactions?limit=10", row(question), "还没有交易。充值、扣费和退款会列在这里。");
   },
 };

@@ -1,6 +1,7 @@
 // Money back out of the wallet: asking for it, the family's withdrawals, taking one back before it is approved.
 
 import { api, busy, h, keys, money, sheet, time, toast } from "./core.js";
+import { closed, features } from "./features.js";
 import { growing } from "./list.js";
 
 const redraw = () => dispatchEvent(new Event("redraw"));
@@ -57,10 +58,10 @@ export default {
   id: "withdrawals",
   title: "我的提现",
   async show(screen) {
-    const { balance } = await api("GET", "/wallet/balance");
+    const [{ balance }, { withdrawal }] = await Promise.all([api("GET", "/wallet/balance"), features()]);
     const list = h("div");
     const button = h("button", { class: "green-button", type: "button", onclick: () => busy(button, () => request(balance)) }, "申请提现");
-    screen.replaceChildren(h("p", { class: "group-title" }, `钱包余额 ${money(balance)}`), list, button);
+    screen.replaceChildren(h("p", { class: "group-title" }, `钱包余额 ${money(balance)}`), list, withdrawal ? button : closed("withdrawal"));
     await growing(list, "/withdrawals/my?limit=20", row, "还没有提现。余额可以申请退回，由馆方审核后打款。");
   },
 };
