@@ -38,6 +38,7 @@ BLUEPRINTS = (
     "app.web.notices",
     "app.web.settings",
     "app.web.audit",
+    "app.web.insiders",
     "app.web.staff",
     "app.web.system",
 )

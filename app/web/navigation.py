@@ -90,6 +90,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Item("通知中心", "notices.index", "bell", "notice.view", "notices_failed"),
             Item("审计", "audit.index", "shield-check", "audit.view"),
+            Item("内控提示", "insiders.index", "eye", "audit.view"),
             Item("规则", "settings.policies", "settings", "policy.view", "policy_requests"),
             Item("消息模板", "settings.templates", "message-2", "template.edit"),
             Item("员工与权限", "staff.index", "users-group", "staff.view", "role_requests"),

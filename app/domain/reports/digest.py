@@ -19,7 +19,8 @@ from app.domain.outbox import service as outbox
 from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.policy import service as policy
 from app.domain.questions import queries as questions
-from app.domain.reports import home
+from app.domain.reports import home, insiders
+from app.domain.reports.payments import Span
 from app.domain.withdrawals import queries as withdrawals
 
 #: credits and minutes that end within so many days are named (U17)
@@ -72,6 +73,8 @@ def lines() -> list[Line]:
         (paying_out.all, "待处理的提现", "{} 笔", "/withdrawals?status=open"),
         (makeups.asked_count(), "待安排的补课", "{} 条", "/makeups?asked=1"),
         (questions.open_count(), "待答复的流水疑问", "{} 条", "/questions"),
+        (insiders.count(Span(yesterday, yesterday)), "昨日内控提示", "{} 条",
+         f"/reports/insiders?from={yesterday}&to={yesterday}"),
     )  # fmt: skip
     return [[label, words.format(count), path] for count, label, words, path in found if count]
 
