@@ -41,7 +41,10 @@ def main() -> None:
 def pytest(*arguments: str) -> int:
     # Redirected or piped, colours would only be noise; and nothing here may wait for somebody to type.
     command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, stdin=subprocess.DEVNULL).returncode
+    # Some hundred processes are started: each would compile the code anew where the environment forbids to keep it.
+    environ = {**os.environ, "PYTHONPYCACHEPREFIX": str(ROOT / ".pytest_cache" / "bytecode")}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    return subprocess.run(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL).returncode
 
 
 def failures() -> list[str]:

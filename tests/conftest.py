@@ -12,6 +12,7 @@ import base64
 import functools
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import flask_migrate
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 
 from app import config, create_app, pay_keys
 from app.db import db
-from tests import databases
+from tests import databases, migrated
 from tests.databases import FreshDatabase
 
 _KEYS = {
@@ -70,13 +71,28 @@ def make_settings(database_url: str, instance: Path, **environ: str) -> config.S
     )
 
 
-def build_app(database: FreshDatabase, instance: Path, **environ: str):
-    """An application on a migrated database."""
+def build_app(database: FreshDatabase, instance: Path, *, upgrade: bool = True, **environ: str):
+    """An application on a migrated database; without `upgrade` it is that already."""
     app = create_app(make_settings(database.url, instance, **environ))
-    with app.app_context():
-        flask_migrate.upgrade()
-        db.session.remove()
+    if upgrade:
+        with app.app_context():
+            flask_migrate.upgrade()
+            db.session.remove()
     return app
+
+
+@contextmanager
+def committing_app(engine: str, instance: Path, **environ: str):
+    """An application on a database of its own, where everything really commits."""
+    database = migrated.take(engine)
+    app = build_app(database, instance, upgrade=False, **environ)
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+        database.drop()
 
 
 def pytest_sessionstart(session):
@@ -159,13 +175,8 @@ def client(app):
 @pytest.fixture(params=databases.engines())
 def live_app(request, tmp_path):
     """An application on a database of its own, where everything really commits."""
-    database = FreshDatabase(request.param, "live")
-    app = build_app(database, tmp_path / "instance")
-    yield app
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
-    database.drop()
+    with committing_app(request.param, tmp_path / "instance") as app:
+        yield app
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import shutil
@@ -21,20 +22,24 @@ REQUIRED = set(filter(None, os.environ.get("DESK_TEST_REQUIRE", "").split(",")))
 RUN = f"{os.getpid()}_{secrets.token_hex(3)}"
 
 
-def _mysql_connection():
+def mysql_connection(database: str | None = None):
+    """A connection of the test server's user, to use in a `with`, which closes it."""
     url = make_url(MYSQL_URL)
     return pymysql.connect(
         host=url.host,
         port=url.port or 3306,
         user=url.username,
         password=url.password or "",
+        database=database,
         connect_timeout=2,
     )
 
 
+@functools.cache
 def has_mysql() -> bool:
+    """Asked once: a server that comes or goes later must not change which tests there are."""
     try:
-        _mysql_connection().close()
+        mysql_connection().close()
     except pymysql.MySQLError:
         return False
     return True
@@ -79,7 +84,7 @@ class FreshDatabase:
             self.folder = Path(tempfile.mkdtemp(prefix="desk-test-"))
             self.url = f"sqlite:///{self.folder / 'desk.db'}"
         else:
-            with _mysql_connection() as connection, connection.cursor() as cursor:
+            with mysql_connection() as connection, connection.cursor() as cursor:
                 cursor.execute(f"CREATE DATABASE {self.name} CHARACTER SET utf8mb4")
             url = make_url(MYSQL_URL).set(database=self.name, query={"charset": "utf8mb4"})
             self.url = url.render_as_string(hide_password=False)
@@ -88,5 +93,5 @@ class FreshDatabase:
         if self.engine == "sqlite":
             shutil.rmtree(self.folder, ignore_errors=True)
             return
-        with _mysql_connection() as connection, connection.cursor() as cursor:
+        with mysql_connection() as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {self.name}")

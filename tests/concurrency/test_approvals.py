@@ -5,10 +5,8 @@ Each race has a control that takes the lock away and must then go wrong.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,9 +14,6 @@ import sqlalchemy as sa
 from app.db import db
 from app.domain.desk import approvals, completion, persons, undo
 from app.errors import DomainError
-from tests import databases
-from tests.conftest import build_app
-from tests.databases import FreshDatabase
 from tests.domain.desk.desk import ask, balance, key_of, movements, receipt
 from tests.factories import make_family
 from tests.portal import actor_of, make_staff
@@ -55,26 +50,6 @@ def statuses(answers):
 
 def is_mysql(app) -> bool:
     return app.config["SQLALCHEMY_DATABASE_URI"].startswith("mysql")
-
-
-@pytest.fixture(scope="module", params=databases.engines())
-def shared(request):
-    """One database per engine for all races here: each makes people and families of its own."""
-    database = FreshDatabase(request.param, "races")
-    with tempfile.TemporaryDirectory(prefix="desk-instance-") as instance:
-        app = build_app(database, Path(instance))
-        yield app
-        with app.app_context():
-            db.session.remove()
-            db.engine.dispose()
-    database.drop()
-
-
-@pytest.fixture
-def desk(shared):
-    with shared.app_context():
-        yield shared
-        db.session.remove()
 
 
 def test_approve_and_reject_at_once_end_it_once(desk):

@@ -3,10 +3,8 @@ that remind. The control reads without the lock, and answers twice (W28)."""
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,36 +14,14 @@ from app.db import db
 from app.domain.ledger.models import WalletTransaction
 from app.domain.outbox.models import Notification
 from app.domain.questions import service
-from tests import databases
 from tests.concurrency.test_approvals import at_once, is_mysql
 from tests.concurrency.test_refund_races import words
-from tests.conftest import build_app
-from tests.databases import FreshDatabase
 from tests.factories import make_family, parent_actor
 from tests.portal import actor_of, make_staff
 
 pytestmark = pytest.mark.concurrency
 
 ROUNDS = 4
-
-
-@pytest.fixture(scope="module", params=databases.engines())
-def shared(request):
-    database = FreshDatabase(request.param, "question_races")
-    with tempfile.TemporaryDirectory(prefix="desk-instance-") as instance:
-        app = build_app(database, Path(instance))
-        yield app
-        with app.app_context():
-            db.session.remove()
-            db.engine.dispose()
-    database.drop()
-
-
-@pytest.fixture
-def desk(shared):
-    with shared.app_context():
-        yield shared
-        db.session.remove()
 
 
 def ask(family) -> int:

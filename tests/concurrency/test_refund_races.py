@@ -3,9 +3,7 @@ cancelling (O14, O15, O18, I-27). The controls decide by what was read before an
 
 from __future__ import annotations
 
-import tempfile
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -17,10 +15,7 @@ from app.domain.ledger import verify
 from app.domain.ledger.models import Wallet
 from app.domain.orders import refund_hand, refund_locking, refund_progress, refunds
 from app.domain.orders.models import PaymentOrder, PaymentTransaction, Refund
-from tests import databases
 from tests.concurrency.test_approvals import at_once
-from tests.conftest import build_app
-from tests.databases import FreshDatabase
 from tests.domain.orders import steps
 from tests.domain.orders.refunds import Paid, actions, approved, paid_trial, row
 from tests.factories import make_course, make_family, make_session, parent_actor
@@ -29,26 +24,6 @@ from tests.portal import actor_of, make_staff
 pytestmark = pytest.mark.concurrency
 
 ROUNDS = 6
-
-
-@pytest.fixture(scope="module", params=databases.engines())
-def shared(request):
-    """One database per engine for all races here: each makes people and families of its own."""
-    database = FreshDatabase(request.param, "refund_races")
-    with tempfile.TemporaryDirectory(prefix="desk-instance-") as instance:
-        app = build_app(database, Path(instance))
-        yield app
-        with app.app_context():
-            db.session.remove()
-            db.engine.dispose()
-    database.drop()
-
-
-@pytest.fixture
-def desk(shared):
-    with shared.app_context():
-        yield shared
-        db.session.remove()
 
 
 def ask(paid: Paid, staff, amount: str, refund_to: str = "original") -> str:

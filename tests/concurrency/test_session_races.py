@@ -6,10 +6,8 @@ The control takes the locks away and must then go wrong.
 from __future__ import annotations
 
 import itertools
-import tempfile
 import threading
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -21,10 +19,7 @@ from app.domain.catalog import catalog_import, courses, sessions
 from app.domain.catalog.import_rows import gather
 from app.domain.catalog.models import Coach, CourseSchedule
 from app.sheets import Row
-from tests import databases
 from tests.concurrency.test_approvals import at_once, is_mysql
-from tests.conftest import build_app
-from tests.databases import FreshDatabase
 from tests.factories import make_course
 from tests.portal import actor_of, make_staff
 
@@ -33,27 +28,8 @@ pytestmark = pytest.mark.concurrency
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module", params=databases.engines())
-def shared(request):
-    database = FreshDatabase(request.param, "sessions")
-    with tempfile.TemporaryDirectory(prefix="desk-instance-") as instance:
-        app = build_app(database, Path(instance))
-        yield app
-        with app.app_context():
-            db.session.remove()
-            db.engine.dispose()
-    database.drop()
-
-
 @pytest.fixture
-def studio(shared):
-    with shared.app_context():
-        yield shared
-        db.session.remove()
-
-
-@pytest.fixture
-def manager(studio):
+def manager(desk):
     return actor_of(make_staff("manager"))
 
 
@@ -87,30 +63,30 @@ def act(manager, course_id, coach_id, venue_id, moment):
     )
 
 
-def test_one_coach_in_many_rooms_at_once(studio, manager):
+def test_one_coach_in_many_rooms_at_once(desk, manager):
     course_id, coach_id = make_course(), coach(manager)
     moment = clock.now() + timedelta(days=3)
-    answers = at_once(studio, *(
+    answers = at_once(desk, *(
         act(manager, course_id, coach_id, venue(manager), moment + timedelta(minutes=7 * n)) for n in range(6)
     ))  # fmt: skip
     assert names(answers) == ["CoachBusy"] * 5 + ["int"]
     assert not overlaps()
 
 
-def test_one_room_for_many_coaches_at_once(studio, manager):
+def test_one_room_for_many_coaches_at_once(desk, manager):
     course_id, venue_id = make_course(), venue(manager)
     moment = clock.now() + timedelta(days=3)
-    answers = at_once(studio, *(act(manager, course_id, coach(manager), venue_id, moment) for _ in range(6)))
+    answers = at_once(desk, *(act(manager, course_id, coach(manager), venue_id, moment) for _ in range(6)))
     assert names(answers) == ["VenueBusy"] * 5 + ["int"]
     assert not overlaps()
 
 
-def test_crosswise_coaches_and_rooms_do_not_deadlock(studio, manager):
+def test_crosswise_coaches_and_rooms_do_not_deadlock(desk, manager):
     course_id = make_course()
     coaches, venues = [coach(manager) for _ in range(3)], [venue(manager) for _ in range(3)]
     moment = clock.now() + timedelta(days=3)
     acts = [act(manager, course_id, c, v, moment) for c in coaches for v in venues]
-    answers = at_once(studio, *acts)
+    answers = at_once(desk, *acts)
     made = [answer for answer in answers if isinstance(answer, int)]
     assert 1 <= len(made) <= 3
     assert set(names(answers)) <= {"int", "CoachBusy", "VenueBusy"}, answers
@@ -122,7 +98,7 @@ def next_monday(weeks: int = 1) -> date:
     return today - timedelta(days=today.weekday()) + timedelta(days=7 * weeks)
 
 
-def test_a_week_copied_by_two_at_once_is_copied_once(studio, manager):
+def test_a_week_copied_by_two_at_once_is_copied_once(desk, manager):
     course_id, coach_id, venue_id = make_course(), coach(manager), venue(manager)
     monday = next_monday(3)
     for hour in range(8):
@@ -130,7 +106,7 @@ def test_a_week_copied_by_two_at_once_is_copied_once(studio, manager):
             course_id=course_id, coach_id=coach_id, venue_id=venue_id, capacity=6, actor=manager,
             starts_at=clock.day_bounds(monday)[0] + timedelta(hours=9 + hour),
         )  # fmt: skip
-    answers = at_once(studio, *(
+    answers = at_once(desk, *(
         lambda: sessions.copy_week(from_monday=monday, to_monday=monday + sessions.WEEK, actor=manager)
         for _ in range(3)
     ))  # fmt: skip
@@ -139,19 +115,19 @@ def test_a_week_copied_by_two_at_once_is_copied_once(studio, manager):
     assert not overlaps()
 
 
-def test_a_coach_who_is_archived_at_that_moment_has_no_class_after_it(studio, manager):
+def test_a_coach_who_is_archived_at_that_moment_has_no_class_after_it(desk, manager):
     for _ in range(4):
         course_id, coach_id = make_course(), coach(manager)
         moment = clock.now() + timedelta(days=3)
         made, gone = at_once(
-            studio, act(manager, course_id, coach_id, venue(manager), moment),
+            desk, act(manager, course_id, coach_id, venue(manager), moment),
             lambda c=coach_id: courses.archive_coach(coach_id=c, actor=manager),
         )  # fmt: skip
         assert gone is None
         assert isinstance(made, int) or type(made).__name__ == "Archived"
 
 
-def test_a_file_and_a_person_at_the_same_hour(studio, manager):
+def test_a_file_and_a_person_at_the_same_hour(desk, manager):
     """An import of many rows and a manager who takes its coach: one of them hears of the other."""
     for _ in range(3):
         course_id, coach_id, venue_id = make_course(), coach(manager), venue(manager)
@@ -166,15 +142,15 @@ def test_a_file_and_a_person_at_the_same_hour(studio, manager):
         lines, errors = gather([Row(2, cells)])
         assert not errors
         file, person = at_once(
-            studio, lambda found=lines: catalog_import.import_catalog(lines=found, actor=system("test")),
+            desk, lambda found=lines: catalog_import.import_catalog(lines=found, actor=system("test")),
             act(manager, course_id, coach_id, venue_id, moment),
         )  # fmt: skip
         assert (type(file).__name__, type(person).__name__) in {("Totals", "CoachBusy"), ("ImportRefused", "int")}
         assert not overlaps()
 
 
-def test_control_without_the_locks_a_coach_is_in_two_places(studio, manager, monkeypatch):
-    if not is_mysql(studio):
+def test_control_without_the_locks_a_coach_is_in_two_places(desk, manager, monkeypatch):
+    if not is_mysql(desk):
         return  # SQLite has one writer at a time: there is no lock to take away
     gate = threading.Barrier(4)
     monkeypatch.setattr(sessions, "lock_row", lambda model, row_id: db.session.get(model, row_id))
@@ -187,6 +163,6 @@ def test_control_without_the_locks_a_coach_is_in_two_places(studio, manager, mon
     monkeypatch.setattr(sessions, "check_free", slow)
     course_id, coach_id = make_course(), coach(manager)
     moment = clock.now() + timedelta(days=30)
-    answers = at_once(studio, *(act(manager, course_id, coach_id, venue(manager), moment) for _ in range(4)))
+    answers = at_once(desk, *(act(manager, course_id, coach_id, venue(manager), moment) for _ in range(4)))
     assert names(answers) == ["int"] * 4
     assert overlaps()

@@ -15,9 +15,8 @@ from app.db import db, execute, transaction, transactional
 from app.domain.ledger import service, verify
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.errors import Busy, OutcomeUnknown
-from tests import databases
-from tests.conftest import build_app, make_settings
-from tests.databases import FreshDatabase
+from tests import databases, migrated
+from tests.conftest import make_settings
 from tests.domain.ledger.wallets import SYSTEM, make_wallet, move
 from tests.faults import CommitCutter
 
@@ -27,10 +26,7 @@ pytestmark = pytest.mark.concurrency
 @pytest.fixture(params=[engine for engine in databases.engines() if engine == "mysql"])
 def cut(request, tmp_path):
     """(application behind a proxy, the proxy) on a MySQL database of its own."""
-    database = FreshDatabase(request.param, "cut")
-    direct = build_app(database, tmp_path / "instance")
-    with direct.app_context():
-        db.engine.dispose()
+    database = migrated.take(request.param)
     url = make_url(database.url)
     proxy = CommitCutter(url.host, url.port or 3306)
     through = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
@@ -96,7 +92,7 @@ def test_a_killed_idle_connection_is_replaced_unseen(cut, monkeypatch):
     db.session.remove()
     with db.engine.connect() as connection:
         mine = connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one()
-    with databases._mysql_connection() as other, other.cursor() as cursor:
+    with databases.mysql_connection() as other, other.cursor() as cursor:
         cursor.execute(f"KILL {mine}")
     assert service.get_balance(wallet_id=wallet_id) == Decimal("100.00")
 
@@ -114,7 +110,7 @@ def test_a_connection_lost_before_commit_is_run_again(cut):
         )  # fmt: skip
         if not killed:
             killed.append(execute(sa.text("SELECT CONNECTION_ID()")).scalar_one())
-            with databases._mysql_connection() as other, other.cursor() as cursor:
+            with databases.mysql_connection() as other, other.cursor() as cursor:
                 cursor.execute(f"KILL {killed[0]}")
         execute(sa.text("SELECT 1"))
         return posting

@@ -5,11 +5,9 @@ decide by what was read before it, and go wrong (W21)."""
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 from contextlib import suppress
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -18,12 +16,9 @@ from app.db import RequestKey, db
 from app.domain.desk.models import Receipt, Withdrawal
 from app.domain.ledger import verify
 from app.domain.withdrawals import ending, rules
-from tests import databases
 from tests.concurrency.dying import in_a_child, points_of
 from tests.concurrency.test_approvals import at_once, is_mysql
 from tests.concurrency.test_refund_races import words
-from tests.conftest import build_app
-from tests.databases import FreshDatabase
 from tests.domain.desk.desk import receipt
 from tests.domain.withdrawals.steps import actions, approve, balance, cancel, fail, movements, pay, reject, request, row
 from tests.factories import make_family
@@ -34,26 +29,6 @@ pytestmark = pytest.mark.concurrency
 ROUNDS = 5
 GONE = [("withdrawal", Decimal("-100.00"))]
 BACK = [*GONE, ("withdrawal_reversal", Decimal("100.00"))]
-
-
-@pytest.fixture(scope="module", params=databases.engines())
-def shared(request):
-    """One database per engine for all races here: each makes people and families of its own."""
-    database = FreshDatabase(request.param, "withdrawal_races")
-    with tempfile.TemporaryDirectory(prefix="desk-instance-") as instance:
-        app = build_app(database, Path(instance))
-        yield app
-        with app.app_context():
-            db.session.remove()
-            db.engine.dispose()
-    database.drop()
-
-
-@pytest.fixture
-def desk(shared):
-    with shared.app_context():
-        yield shared
-        db.session.remove()
 
 
 def one_of_two(answers: list) -> None:

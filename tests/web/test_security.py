@@ -14,7 +14,7 @@ from app.errors import Busy, Conflict, Invalid, NotFound, Replayed, StepUpRequir
 from app.web import errors, security
 from app.web.errors import page_of_form, safe_next
 from app.web.permissions import public, requires
-from tests.conftest import make_settings
+from tests.conftest import committing_app, make_settings
 from tests.portal import ORIGIN, PAGE, Browser
 
 FIELDS = {"theme": "dark"}
@@ -198,19 +198,11 @@ def make_broken(app) -> Flask:
 
 @pytest.fixture
 def broken(tmp_path):
-    from tests.conftest import build_app
-    from tests.databases import FreshDatabase
-
-    database = FreshDatabase("sqlite", "broken")
-    app = make_broken(build_app(database, tmp_path / "instance"))
-    app.config["PROPAGATE_EXCEPTIONS"] = False
-    with app.app_context():
-        yield app
-        from app.db import db
-
-        db.session.remove()
-        db.engine.dispose()
-    database.drop()
+    with committing_app("sqlite", tmp_path / "instance") as whole:
+        app = make_broken(whole)
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        with app.app_context():
+            yield app
 
 
 CASES = [
