@@ -24,6 +24,7 @@ GRANT INSERT ON `DATABASE`.`audit_log` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`audit_seals` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`compensation_history` TO 'app'@'HOST';
 GRANT INSERT ON `DATABASE`.`day_closes` TO 'app'@'HOST';
+GRANT INSERT ON `DATABASE`.`erasure_certificates` TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`adjustment_batch_rows`     TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`adjustment_batches`        TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`alerts`                   TO 'app'@'HOST';
@@ -94,6 +95,8 @@ GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`waitlist_rounds`          TO 'app'@'
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`wallet_adjustments`       TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`wallets`                  TO 'app'@'HOST';
 GRANT INSERT, UPDATE, DELETE ON `DATABASE`.`withdrawals`              TO 'app'@'HOST';
+
+-- `audit_archives` is read by `app` and written by `migrate` alone: rows of the log go only where it names them.
 
 -- migrate: `flask db upgrade`, and verified months that go to the archive. The ledger's triggers need TRIGGER and,
 -- on a server with a binary log, log_bin_trust_function_creators=1 (docs/operations.md). Not for daily use.

@@ -61,3 +61,27 @@ class AuditSeal(db.Model):
     hash = sa.Column(Digest(), nullable=False)
     prev_hash = sa.Column(Digest(), nullable=True)
     created_at = sa.Column(UTCDateTime, nullable=False)
+
+
+class AuditArchive(db.Model):
+    """A month that left the log: what the file says that holds it, by which the rest of the chain still verifies (S12).
+
+    Never changed, never deleted. Only the database user `migrate` writes here; rows of the log may go only if one of
+    these names them.
+    """
+
+    __tablename__ = "audit_archives"
+
+    id = sa.Column(BigId(), primary_key=True, autoincrement=True)
+    #: the first day of the newest month in it, on the studio's clock
+    month = sa.Column(sa.Date, nullable=False, unique=True)
+    file_name = sa.Column(Ascii(64), nullable=False)
+    #: of the whole file, hex
+    sha256 = sa.Column(Ascii(64), nullable=False)
+    first_id = sa.Column(sa.BigInteger, nullable=False, unique=True)
+    last_id = sa.Column(sa.BigInteger, nullable=False, unique=True)
+    rows = sa.Column(sa.Integer, nullable=False)
+    #: the hash of the seal that ends with `last_id`
+    head_hash = sa.Column(Digest(), nullable=False)
+    made_by = sa.Column(sa.String(64), nullable=False)
+    created_at = sa.Column(UTCDateTime, nullable=False)

@@ -34,6 +34,8 @@ class Family(db.Model):
     #: the name that an import file gave it; rows with the same one share the wallet
     import_key = sa.Column(ExactText(64), nullable=True, unique=True)
     merged_into = sa.Column(sa.BigInteger, sa.ForeignKey("families.id"), nullable=True)
+    #: when its personal data was deleted (S8): what is left is numbers and money
+    erased_at = sa.Column(UTCDateTime, nullable=True)
     created_at = sa.Column(UTCDateTime, nullable=False)
 
 
@@ -60,6 +62,8 @@ class User(db.Model):
     #: the parent's consent to the handling of the child's data (S8): which text, and when
     consent_version = sa.Column(Ascii(16), nullable=True)
     consent_at = sa.Column(UTCDateTime, nullable=True)
+    #: when the parent took it back; NULL again with the next consent
+    consent_withdrawn_at = sa.Column(UTCDateTime, nullable=True)
 
 
 class Level(db.Model):
