@@ -24,6 +24,7 @@ def main() -> None:
     whole = not any(arg.startswith("tests") for arg in chosen)
     options = []
     if faults:
+        # One after another: they kill and time processes, and wait more than they work.
         options = ["-m", "faults", "--durations=25"]
     elif whole:
         # Half of the time is spent waiting for databases and processes, so one more than there are cores.

@@ -22,7 +22,7 @@ from tests.concurrency.booking_jobs import Job, make_jobs, traces
 from tests.concurrency.failpoints import Failpoint
 from tests.conftest import _KEYS
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench import killed_web
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 
 def trial(live_app, tmp_path, **size) -> killed_web.Outcome:

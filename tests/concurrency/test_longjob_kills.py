@@ -29,7 +29,7 @@ from tests.domain.desk.desk import balance, movements
 from tests.factories import make_family
 from tests.portal import actor_of, make_staff
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ROWS = 60
 FAMILIES = 6

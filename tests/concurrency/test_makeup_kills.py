@@ -28,7 +28,7 @@ from tests.concurrency.processes import pool
 from tests.domain.makeups.steps import Away, whole
 from tests.portal import actor_of, make_staff
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 
 @dataclass(frozen=True)

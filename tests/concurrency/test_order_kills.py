@@ -37,7 +37,7 @@ from tests.concurrency.failpoints import Failpoint
 from tests.concurrency.processes import pool
 from tests.factories import make_course, make_family, make_session, parent_actor
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ACCOUNT = Account("wx-test", "1900000001")
 ACTIONS = ("order", "settle", "cancel")

@@ -26,7 +26,7 @@ from tests.domain.orders.refunds import Paid, approved, row
 from tests.factories import make_family, parent_actor
 from tests.portal import make_staff
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 #: every so many statements of a run one kill
 STRIDE = 3

@@ -28,7 +28,7 @@ from tests.domain.offers import whole
 from tests.domain.offers.steps import Full
 from tests.factories import parent_actor
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ACTIONS = ("free", "round", "confirm", "lapse")
 

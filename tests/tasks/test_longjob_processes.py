@@ -18,7 +18,7 @@ from tests.portal import make_staff
 from tests.tasks.processes import desk as running_desk
 from tests.tasks.processes import wait_for
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ROWS = 120
 

@@ -21,7 +21,7 @@ from tests.domain.outbox.families import make_family
 from tests.tasks.processes import desk as running_desk
 from tests.tasks.processes import wait_for
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 FACTS = {
     "course": "启蒙课",
     "amount": "200.00",

@@ -27,7 +27,7 @@ from tests.e2e.product import ROOT, answers, free_port
 from tests.tasks.processes import desk as running_desk
 from tests.tasks.processes import wait_for
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 
 class RedisServer:

@@ -21,7 +21,7 @@ from tests.factories import parent_actor
 from tests.tasks.processes import desk as running_desk
 from tests.tasks.processes import wait_for
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 TYPES = ("waitlist_offer", "seat_taken")
 
