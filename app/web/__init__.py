@@ -15,6 +15,7 @@ BLUEPRINTS = (
     "app.web.account",
     "app.web.downloads",
     "app.web.home",
+    "app.web.help",
     "app.web.search",
     "app.web.families",
     "app.web.families_moves",

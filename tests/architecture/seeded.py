@@ -80,6 +80,8 @@ def ids() -> dict[str, object]:
     waiting.free()
     return {
         "filename": "desk.svg",
+        "help_page": "money",
+        "help_picture": "today-1280.png",
         "waitlist_id": _waiting(),
         "family_id": family.id,
         **_question(family),
