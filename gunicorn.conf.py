@@ -34,6 +34,13 @@ else:
     Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
 
 
+def post_worker_init(worker):
+    """Each worker process writes down what it counts: threads do not outlive the fork."""
+    from app import tally
+
+    tally.start(worker.wsgi)
+
+
 def child_exit(server, worker):
     """Gauges of a worker that is gone leave the sums."""
     from prometheus_client import multiprocess

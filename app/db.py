@@ -30,7 +30,7 @@ from sqlalchemy.engine import Connection, CursorResult, Engine, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from app import clock, guards
+from app import clock, guards, slow_statements
 from app.column_types import Ascii, LongText, UTCDateTime, canonical_json
 from app.errors import Busy, DomainError, IdempotencyKeyReused, OutcomeUnknown, Replayed
 
@@ -72,6 +72,7 @@ def engine_options(url: str, *, pool_size: int, timeout: int) -> dict[str, Any]:
             "connect_timeout": 5,
             "read_timeout": max(timeout * 4, 30),
             "write_timeout": 30,
+            "cursorclass": slow_statements.TimedCursor,
             "init_command": (
                 "SET time_zone='+00:00',"
                 " sql_mode='STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
@@ -86,6 +87,7 @@ def prepare_engine(engine: Engine, *, timeout: int) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        slow_statements.watch_sqlite(engine)
     else:
         event.listen(engine, "connect", functools.partial(_prepare_mysql, timeout=timeout))
         event.listen(engine, "reset", _reset_mysql)

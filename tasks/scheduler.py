@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock
+from app import clock, tally
 from app.domain.outbox import jobs
 from app.domain.outbox.jobs import LEADER, Job, Run
 from app.domain.outbox.schedule import JOBS
@@ -132,4 +132,5 @@ class Scheduler:
 
 
 def main(app: Flask) -> None:
+    tally.start(app)
     Scheduler(app).run()

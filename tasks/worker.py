@@ -21,7 +21,7 @@ from redis import RedisError
 from rq import SimpleWorker
 from rq.exceptions import StopRequested
 
-from app import create_app, ids, redis
+from app import create_app, ids, redis, tally
 from app.config import ROOT, Settings
 from tasks.queues import SERIALIZER, all_queues
 
@@ -169,7 +169,9 @@ def _follow(supervisor: int) -> None:
 def main() -> None:
     """One work process; its argument is the supervisor's process id."""
     _follow(int(sys.argv[1]))
-    work(create_app())
+    app = create_app()
+    tally.start(app)
+    work(app)
 
 
 if __name__ == "__main__":

@@ -10,22 +10,17 @@ from collections.abc import Iterator
 
 import click
 import sqlalchemy as sa
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 from app import config, health
 from app.config import ROOT, Settings
 from app.db import db
-from app.domain.people.models import Staff, StaffStatus, User
-from app.domain.people.phones import whole_index
+from app.domain.people.models import Staff, StaffStatus
 from app.domain.people.roles import MONEY_ROLES, Role
 from app.domain.policy import service as policy
-from app.flows import outside_checks
+from app.flows import key_checks, outside_checks
 from app.flows.outside_checks import ERROR, OK, WARNING, Finding
-from app.vault import CannotDecrypt, sealed_with_newest
 
 _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "red")}
 _SECRET = re.compile(r"SECRET|KEYS?$|TOKEN|PREVIOUS", re.IGNORECASE)
@@ -103,38 +98,12 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "DESK_TRUSTED_PROXIES", WARNING, "为 0：在反向代理后面，所有人的地址都会是代理的地址", "设置为代理的层数"
         )
-    yield from _wxpay(settings.wxpay)
+    yield from key_checks.payment_keys(settings.wxpay)
     if not (ROOT / "static" / "vendor" / "manifest.json").exists():
         yield Finding("前端文件", ERROR, "还没有生成", "运行 make assets")
     free = shutil.disk_usage(settings.instance_dir if settings.instance_dir.exists() else ROOT).free
     if free < _LEAST_FREE:
         yield Finding("磁盘", WARNING, f"只剩 {free // 1024 // 1024} MB", "清理或扩容")
-
-
-def _wxpay(account: config.WeChatPay) -> Iterator[Finding]:
-    if account.missing:
-        yield Finding("微信支付", WARNING, f"不能收款，缺少 {'、'.join(account.missing)}", "按 .env.example 填写后重启")
-        return
-    try:
-        private = load_pem_private_key(account.private_key.encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        private = None
-    if not isinstance(private, RSAPrivateKey):
-        remedy = "换成商户平台下载的 apiclient_key.pem"
-        yield Finding("DESK_WXPAY_PRIVATE_KEY_FILE", ERROR, "读不出 RSA 私钥", remedy)
-    broken = [number for number, pem in account.public_keys if not _is_public(pem)]
-    for number in broken:
-        yield Finding("微信支付公钥", ERROR, f"{number} 的文件读不出 RSA 公钥", "换成商户平台下载的微信支付公钥文件")
-    if isinstance(private, RSAPrivateKey) and not broken:
-        numbers = "、".join(number for number, _ in account.public_keys)
-        yield Finding("微信支付", OK, f"商户 {account.mchid}，公钥 {numbers}")
-
-
-def _is_public(pem: str) -> bool:
-    try:
-        return isinstance(load_pem_public_key(pem.encode()), RSAPublicKey)
-    except (ValueError, UnsupportedAlgorithm):
-        return False
 
 
 def _shown(name: str, value: str) -> str:
@@ -154,41 +123,12 @@ def _parts() -> Iterator[Finding]:
 
 def _data() -> Iterator[Finding]:
     try:
-        yield from _keys()
+        yield from key_checks.data_keys()
         yield from _people()
     except sa.exc.SQLAlchemyError as error:
         yield Finding("数据", WARNING, f"没有检查：{type(error).__name__}", "先让数据库和数据表就绪")
     finally:
         db.session.rollback()
-
-
-def _keys() -> Iterator[Finding]:
-    """Do the keys open what is there? The oldest and the newest phone number stand for all."""
-    table = User.__table__
-    raw = sa.select(table.c.id, sa.type_coerce(table.c.phone, sa.LargeBinary).label("box")).where(
-        table.c.phone.is_not(None)
-    )
-    old = 0
-    for order in (table.c.id.asc(), table.c.id.desc()):
-        row = db.session.execute(raw.order_by(order).limit(1)).first()
-        if row is None:
-            yield Finding("数据密钥", OK, "还没有加密的数据")
-            return
-        try:
-            user = db.session.execute(sa.select(table.c.phone, table.c.phone_index).where(table.c.id == row.id)).one()
-        except CannotDecrypt as error:
-            yield Finding("数据密钥", ERROR, f"打不开已有的手机号：{error}", "把旧密钥加回 DESK_DATA_KEYS 的末尾")
-            return
-        if user.phone_index != whole_index(user.phone):
-            yield Finding(
-                "DESK_INDEX_KEY", ERROR, "与数据不符，按手机号搜不到人", "改回原来的值，或运行 flask data reindex"
-            )
-            return
-        old += not sealed_with_newest(bytes(row.box))
-    if old:
-        yield Finding("数据密钥", WARNING, "有数据仍由旧密钥加密", "运行 flask data rotate，完成后才能删掉旧密钥")
-    else:
-        yield Finding("数据密钥", OK, "能打开已有的数据")
 
 
 def _people() -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from app import clock, config
+from app import clock, config, counters
 from app.db import db
 from app.domain.orders import notifications
 from app.domain.orders.notifications import Received
@@ -39,6 +39,7 @@ def receive(headers: Mapping[str, str], body: bytes) -> str:
             seen=lambda timestamp, nonce: notifications.seen(timestamp, nonce, body),
         )  # fmt: skip
     except NotifyRejected as refusal:
+        counters.callback("refused")
         log.warning("callback refused", extra={"reason": refusal.reason, "bytes": len(body)})
         raise CallbackRefused(refusal.status, refusal.reason) from refusal
     received = Received(
@@ -46,6 +47,7 @@ def receive(headers: Mapping[str, str], body: bytes) -> str:
         timestamp=headers.get("Wechatpay-Timestamp", ""), nonce=headers.get("Wechatpay-Nonce", ""), body=body,
     )  # fmt: skip
     outcome = _dispatch(found, received)
+    counters.callback(outcome)
     log.info("callback taken", extra={"notification": found.id, "event": found.event_type, "outcome": outcome})
     return outcome
 

@@ -20,12 +20,13 @@ FEW_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: `text` says how it is, `remedy` how to mend it."""
+    """One thing looked at: `text` says how it is, `remedy` how to mend it; `days` that a certificate is good for."""
 
     name: str
     level: str
     text: str
     remedy: str = ""
+    days: int | None = None
 
 
 def all_checks() -> Iterator[Finding]:
@@ -108,4 +109,4 @@ def _reach(name: str, url: str) -> Iterator[Finding]:
         yield Finding(name, OK, f"{host} 可以连接")
         return
     level = OK if days > FEW_DAYS else WARNING if days > 0 else ERROR
-    yield Finding(name, level, f"{host} 可以连接，证书还有 {days} 天", "" if level == OK else "更新证书")
+    yield Finding(name, level, f"{host} 可以连接，证书还有 {days} 天", "" if level == OK else "更新证书", days)

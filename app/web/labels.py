@@ -421,6 +421,12 @@ LABELS: dict[str, dict[str, Label]] = {
         "down": Label("不可用", "danger"),
         "unknown": Label("未知", "ended"),
     },
+    # what `flask doctor` says
+    "finding": {
+        "ok": Label("正常", "good"),
+        "warning": Label("注意", "waiting"),
+        "error": Label("有误", "danger"),
+    },
 }
 
 

@@ -45,6 +45,12 @@ def waiting() -> int:
     return db.session.scalar(_query(*evening).with_only_columns(sa.func.count())) or 0
 
 
+def due_since() -> datetime | None:
+    """The hour of this evening from which on they are due; None before it."""
+    evening = _evening()
+    return evening[1] if evening else None
+
+
 def _evening() -> tuple[date, datetime] | None:
     """Tomorrow, and since when its reminders are due; None before that hour."""
     now = db_now()

@@ -40,6 +40,17 @@ class Job:
         return self.every is not None and self.every < 30
 
     @property
+    def period(self) -> int:
+        """Seconds between two successes that are noted: a light job's are noted once a minute, and one that has the
+        hours of a day to run in must have succeeded once."""
+        if self.every is not None:
+            return max(self.every, 60)
+        _minute, hour, day, _month, weekday = str(self.cron).split()
+        if hour == "*":
+            return 3600
+        return 86400 if day == "*" and weekday == "*" else 7 * 86400
+
+    @property
     def schedule(self) -> str:
         """When it runs, in words."""
         if self.every is not None:
