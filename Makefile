@@ -6,7 +6,7 @@ SETUP := $(PYTHON) scripts/setup.py
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults lint format bench assets clean
+.PHONY: help run test test-faults drill lint format bench assets clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -22,6 +22,10 @@ test: ## Run all tests on every database that is here (ARGS="tests/domain -k wal
 test-faults: ## The slow proofs: processes killed again and again, long walks (ARGS as for test)
 	@$(SETUP) test
 	@$(PY) scripts/test.py --faults $(ARGS)
+
+drill: ## Own servers and clusters killed for minutes or hours (ARGS="chaos", ARGS="galera"; without it the list)
+	@$(SETUP) test
+	@$(PY) -m tests.drills $(ARGS)
 
 lint: ## Style, security and the project's own rules
 	@$(SETUP) lint

@@ -93,6 +93,14 @@ def prepare_engine(engine: Engine, *, timeout: int) -> None:
         event.listen(engine, "reset", _reset_mysql)
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", _ping_if_idle)
+        known = engine.dialect.is_disconnect
+        engine.dialect.is_disconnect = lambda error, *rest: known(error, *rest) or _turned_away(error)
+
+
+def _turned_away(error: Exception) -> bool:
+    # The connection lives and its node has left the cluster or stopped writing: a new one goes through the proxy to
+    # the node that has taken over, where this one would be refused until somebody cuts it (Z10).
+    return bool(error.args) and error.args[0] in _NOT_HERE
 
 
 def _prepare_sqlite(connection, _record) -> None:
@@ -175,8 +183,10 @@ MAX_SECONDS = 2.0
 _CONTENTION = {1213, 1205, 1020, 3101}
 # The connection died; before COMMIT the server has rolled back. 1927/4031: killed, idle timeout.
 _LOST = {2006, 2013, 2055, 1927, 4031, 0}
-# Nothing was executed: no node, read-only, too many connections, cannot connect.
-_AWAY = {1047, 1290, 1836, 1040, 1203, 2002, 2003}
+# Nothing was executed: this node takes nothing (Galera without a majority, read-only), and we leave it.
+_NOT_HERE = {1047, 1290, 1836}
+# Nothing was executed: no node, too many connections, cannot connect, the server is going down.
+_AWAY = _NOT_HERE | {1040, 1053, 1203, 2002, 2003}
 
 
 @dataclass(frozen=True)
@@ -290,7 +300,7 @@ def transaction():
         try:
             session.commit()
         except DBAPIError as error:
-            if _code(error) in _LOST | {1180}:
+            if _code(error) in _LOST | {1180, 1053}:
                 raise CommitUnknown from error
             raise
     except BaseException:

@@ -44,11 +44,19 @@ class SingleRead:
 
     def _read(self, engine: Engine, parameters: dict[str, Any]) -> tuple | None:
         reader = _readers.get(engine) or _make_reader(engine)
-        pooled, dialect = reader.raw_connection(), reader.dialect
+        dialect = reader.dialect
         if self._form is None:
             self._form = Form(self._statement, dialect, parameters)
         form = self._form
         values = form.values(parameters)
+        try:
+            pooled = reader.raw_connection()
+        except dialect.loaded_dbapi.Error as error:
+            # The pool gives the driver's error as it is, and who catches DBAPIError would not know that the database
+            # is away.
+            raise DBAPIError.instance(
+                form.text, values, error, dialect.loaded_dbapi.Error, connection_invalidated=True, dialect=dialect
+            ) from error
         try:
             cursor = pooled.dbapi_connection.cursor()
             cursor.execute(form.text, values)

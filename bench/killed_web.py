@@ -98,9 +98,10 @@ class KilledWeb:
     """gunicorn on a database of its own, and a thread that kills its workers."""
 
     def __init__(
-        self, database, folder: Path, *, workers: int = 3, interval: float = 0.3, application: str = "wsgi:app"
-    ):
-        self.database, self.folder, self.interval = database, folder, interval
+        self, database, folder: Path, *, workers: int = 3, interval: float = 0.3, application: str = "wsgi:app",
+        log: Path | None = None,
+    ):  # fmt: skip
+        self.database, self.folder, self.interval, self.log = database, folder, interval, log or Path(os.devnull)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -120,9 +121,8 @@ class KilledWeb:
         self._stop = threading.Event()
 
     def __enter__(self):
-        self.process = subprocess.Popen(
-            self.command, env=self.env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(self.command, env=self.env, cwd=ROOT, stdout=log, stderr=log)
         for _ in range(600):
             try:
                 if requests.get(f"{self.url}/healthz", timeout=5).ok:
