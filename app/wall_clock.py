@@ -1,4 +1,5 @@
-"""The studio's wall clock inside a statement: the day, the weekday and the minute of the day of a UTC column.
+"""The studio's wall clock inside a statement: the day, the weekday and the minute of the day of a UTC column, and the
+time between two.
 
 China has kept one offset since 1991, so eight hours are added, on every database alike. A table of zones in MySQL is an
 installation step of its own, and SQLite has none.
@@ -26,6 +27,13 @@ class studio_weekday(GenericFunction):
 
 class studio_minute(GenericFunction):
     """Minutes since the studio's midnight, 0 to 1439."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+class seconds_between(GenericFunction):
+    """Whole seconds from the first moment to the second, each without its fraction; negative where it comes first."""
 
     type = sa.Integer()
     inherit_cache = True
@@ -60,3 +68,17 @@ def _minute_mysql(element, compiler, **kw) -> str:
 def _minute_sqlite(element, compiler, **kw) -> str:
     column = compiler.process(element.clauses, **kw)
     return f"(strftime('%H', {column}, '+8 hours') * 60 + strftime('%M', {column}, '+8 hours'))"
+
+
+@compiles(seconds_between, "mysql", "mariadb")
+def _between_mysql(element, compiler, **kw) -> str:
+    # Each against one fixed moment: the difference of two moments would round their fractions together.
+    first, second = (f"TIMESTAMPDIFF(SECOND, '2000-01-01', {compiler.process(one, **kw)})" for one in element.clauses)
+    return f"({second} - {first})"
+
+
+@compiles(seconds_between, "sqlite")
+def _between_sqlite(element, compiler, **kw) -> str:
+    # Cut to the second: by itself SQLite rounds to a thousandth, and so now and then to the next second.
+    first, second = (f"strftime('%s', substr({compiler.process(one, **kw)}, 1, 19))" for one in element.clauses)
+    return f"({second} - {first})"

@@ -81,6 +81,7 @@ GROUPS: tuple[Group, ...] = (
             Item("支付分析", "orders.report", "chart-bar", "order.view"),
             Item("候补分析", "waitlist_report.index", "chart-bar", "schedule.view"),
             Item("补课分析", "makeup_report.index", "chart-bar", "schedule.view"),
+            Item("行为报表", "behaviour.index", "chart-bar", "schedule.view"),
         ),
     ),
     Group(
