@@ -7,6 +7,7 @@ Everything here works without script too: without htmx a write ends in 303, and 
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -189,34 +190,43 @@ def _own_hash(path: str, _stamp: int) -> str | None:
         return None
 
 
-def _stamp(path: Path) -> int:
-    """Changes when the file does, in debug only: a production process reads each file once."""
+def _stamp(file: str) -> int:
+    """Changes when a file of the static folder does, in debug only: a production process reads each file once."""
     if not current_app.debug:
         return 0
     try:
-        return path.stat().st_mtime_ns
+        return os.stat(os.path.join(_folder(), file)).st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def _folder() -> str:
+    return current_app.static_folder or "static"
 
 
 def asset(name: str) -> str:
     """Address of a static file with its hash, so that browsers may keep it for ever.
 
     Looks in static/vendor first (built by npm), then in static. An unknown name gets an address without hash.
+    A page has thirty of them, so what follows the static path is put together once.
     """
-    folder = Path(current_app.static_folder or "static")
-    built = _manifest(str(folder), _stamp(folder / "vendor" / "manifest.json"))
+    return f"{request.script_root}{current_app.static_url_path}/" + _versioned(
+        name, _folder(), _stamp("vendor/manifest.json"), _stamp(name)
+    )
+
+
+@lru_cache(maxsize=512)
+def _versioned(name: str, folder: str, built_stamp: int, stamp: int) -> str:
+    built = _manifest(folder, built_stamp)
     if name in built:
-        return url_for("static", filename=f"vendor/{name}", v=built[name][:12])
-    path = folder / name
-    digest = _own_hash(str(path), _stamp(path))
-    return url_for("static", filename=name, v=digest[:12]) if digest else url_for("static", filename=name)
+        return f"vendor/{name}?v={built[name][:12]}"
+    digest = _own_hash(os.path.join(folder, name), stamp)
+    return f"{name}?v={digest[:12]}" if digest else name
 
 
 def assets_ready() -> bool:
     """Whether npm's files are there. Without them pages are plain, work, and say what to run."""
-    folder = Path(current_app.static_folder or "static")
-    return bool(_manifest(str(folder), _stamp(folder / "vendor" / "manifest.json")))
+    return bool(_manifest(_folder(), _stamp("vendor/manifest.json")))
 
 
 _SVG = Markup(
@@ -228,8 +238,12 @@ _PATH = Markup('<path d="{}"/>')
 
 def icon(name: str, css: str = "") -> Markup:
     """An outline icon, inline and in the text's colour. Decoration only: the words beside it mean it."""
-    folder = Path(current_app.static_folder or "static")
-    paths = _icons(str(folder), _stamp(folder / "vendor" / "icons.json")).get(name, ())
+    return _drawn(name, css, _folder(), _stamp("vendor/icons.json"))
+
+
+@lru_cache(maxsize=1024)
+def _drawn(name: str, css: str, folder: str, stamp: int) -> Markup:
+    paths = _icons(folder, stamp).get(name, ())
     return _SVG.format(css, Markup("").join(_PATH.format(d) for d in paths))
 
 
