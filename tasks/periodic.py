@@ -20,7 +20,7 @@ from app.domain.outbox import service as outbox
 from app.domain.people import attempts, limits
 from app.domain.questions import service as questions
 from app.domain.reconcile import health as health_of_money
-from app.domain.reports import digest, waitlist_alarm
+from app.domain.reports import digest, escalation, waitlist_alarm
 from app.domain.withdrawals import reminders as withdrawal_reminders
 from app.flows import bills, delivery, longjobs, payment_jobs, receipts, reconcile, refunds, shipping
 
@@ -104,6 +104,11 @@ def receipts_remind() -> str:
 def withdrawals_remind() -> str:
     """Withdrawals that nobody dealt with (W21)."""
     return f"提醒 {withdrawal_reminders.remind_waiting()} 笔"
+
+
+def exceptions_escalate() -> str:
+    """What has waited for a day or three on the exceptions board (Z16)."""
+    return f"提醒 {escalation.escalate()} 项"
 
 
 def classes_remind() -> str:

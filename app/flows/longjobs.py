@@ -14,17 +14,24 @@ import time
 from collections.abc import Callable
 
 from app import doorbell
+from app.domain.chosen import service as chosen
 from app.domain.desk import bulk_decide, bulk_run
 from app.domain.longjobs import service as longjobs
 from app.domain.longjobs.errors import LeaseLost
 from app.domain.reconcile import runs
 from app.errors import DomainError, Kind, OutcomeUnknown
-from app.flows import reconcile
+from app.flows import exporting, reconcile, verifying
 
 log = logging.getLogger("desk.longjobs")
 
 #: kind → the use case that does the row after the checkpoint, in one transaction with it, and returns how many are left
-STEPS: dict[str, Callable[..., int]] = {bulk_decide.KIND: bulk_run.do_row, runs.KIND: reconcile.do_row}
+STEPS: dict[str, Callable[..., int]] = {
+    bulk_decide.KIND: bulk_run.do_row,
+    chosen.KIND: chosen.do_row,
+    runs.KIND: reconcile.do_row,
+    exporting.KIND: exporting.do_row,
+    verifying.KIND: verifying.do_row,
+}
 
 RUN = "tasks.longjobs.run"
 QUEUE = "bulk"
@@ -32,6 +39,10 @@ QUEUE = "bulk"
 SLICE, BY_HAND = 5.0, 2.0
 #: seconds of rest after each row: SQLite has one writer at a time, and people at the desk are writers too
 REST = 0.002
+#: of these a whole job is one step, which takes as long as it takes: a worker's alone, never the scheduler's
+WHOLE = frozenset({exporting.KIND, verifying.KIND})
+#: seconds that a worker's turn may last at most; a lease that nobody renews ends long before
+TURN = 2 * 3600
 #: times in a row that the database may be away or busy before the slice is given up
 PATIENCE = 5
 
@@ -39,15 +50,27 @@ PATIENCE = 5
 def start(job_id: int, turn: str = "0") -> bool:
     """Hand a job to the workers; False while Redis is away, and then the sweep begins it. The same turn is queued
     once."""
-    return doorbell.enqueue(QUEUE, RUN, job_id, job_id=f"longjob-{job_id}-{turn}")
+    return doorbell.enqueue(QUEUE, RUN, job_id, job_id=f"longjob-{job_id}-{turn}", timeout=TURN)
+
+
+def begin(job_id: int, *, at_once: bool) -> None:
+    """Begin a job that a person just asked for: few rows here and now, while they wait, many by the workers. Whatever
+    is away or busy now, the sweep goes on: the job is kept."""
+    if not at_once:
+        start(job_id)
+        return
+    try:
+        run(job_id)
+    except DomainError:
+        log.warning("long job could not begin at once", extra={"long_job": job_id})
 
 
 def sweep() -> int:
     """Go on with what nobody works on; returns how many jobs."""
     found = longjobs.due()
     turn = int(time.time()) // 5
-    for job_id, checkpoint in found:
-        if not start(job_id, f"{checkpoint}-{turn}"):
+    for job_id, checkpoint, kind in found:
+        if not start(job_id, f"{checkpoint}-{turn}") and kind not in WHOLE:
             run(job_id, seconds=BY_HAND)
     return len(found)
 

@@ -20,6 +20,7 @@ from app.domain.audit.actor import Actor
 from app.domain.desk import queries, rules
 from app.domain.desk.errors import ReceiptNotFound
 from app.domain.desk.receipts import NewReceipt
+from app.domain.exporting import service as exporting
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
@@ -132,7 +133,8 @@ def read(receipt_id: int, *, actor: Actor) -> ReceiptFile:
 
 
 def sweep_orphans() -> int:
-    """Delete stored files that belong to no receipt and are older than a day; returns how many."""
+    """Delete stored files that belong to no receipt and to no export that may still be fetched, and are older than a
+    day; returns how many."""
     store = receipt_store()
     limit = clock.now() - ORPHAN_AGE
     removed = 0
@@ -166,7 +168,7 @@ def rotate() -> int:
 
 
 def _known(keys: list[str]) -> set[str]:
-    found = queries.known_storage_keys(keys)
+    found = queries.known_storage_keys(keys) | exporting.kept_parts()
     db.session.rollback()  # a store's answer may take seconds: no connection is held meanwhile
     return found
 

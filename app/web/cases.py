@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
 
@@ -14,29 +15,45 @@ from app.domain.cases import queries, rules
 from app.domain.cases.models import CaseStatus
 from app.domain.cases.queries import CaseFilter
 from app.domain.orders import resolve, seat_choices
-from app.domain.people.roles import Permission
-from app.domain.reconcile import queries as reconcile
-from app.domain.reports import home
+from app.domain.people.roles import ROLE_PERMISSIONS, Permission
+from app.domain.reports import board
+from app.domain.reports.board import BoardFilter, Item, Source
 from app.errors import Conflict, DomainError, Forbidden, Invalid
+from app.web.choosing import choosable
 from app.web.context import register_count
-from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
+from app.web.downloads import Column, Kind, Taking, in_words, offer
 from app.web.errors import status_of
-from app.web.filter_args import choice_arg, int_arg, page_links
+from app.web.filter_args import choice_arg, int_arg, page_links, text_arg
 from app.web.filters import duration
 from app.web.forms import refusal
 from app.web.forms.orders import NoteForm
 from app.web.forms_token import request_key
 from app.web.labels import LABELS
-from app.web.permissions import can, current_actor, requires
+from app.web.permissions import current_actor, requires
 from app.web.rendering import redirect_or_fragment, render, toast, trigger
 from app.web.security import limit_money_forms
 
 bp = Blueprint("cases", __name__)
 
-register_count("cases", lambda _person: queries.open_count())
+#: what a row of each source takes to be seen
+_SEEN = {
+    Source.CASE: Permission.CASE_VIEW, Source.DIFFERENCE: Permission.RECONCILE_VIEW,
+    Source.RECEIPT: Permission.ADJUSTMENT_VIEW,
+}  # fmt: skip
+
+
+def sources_of(role: str) -> frozenset[str]:
+    """What of the board this role may see."""
+    held = ROLE_PERMISSIONS.get(role, frozenset())
+    return frozenset(source for source, permission in _SEEN.items() if permission in held)
+
+
+register_count("cases", lambda person: board.count(sources_of(person.role)))
 
 #: browsers are told when a case was settled, so that the board behind the side panel looks again
 CHANGED = "desk:case-changed"
+#: what the list can be filtered by
+_KINDS = {kind: label.word for kind, label in LABELS["case_kind"].items()} | board.KINDS
 
 
 @bp.app_template_filter("case_age")
@@ -51,13 +68,17 @@ def case_age(opened_at: datetime) -> tuple[str, str]:
 @bp.get("/exceptions")
 @requires(Permission.CASE_VIEW)
 def index():
-    """What waits, the longest first, with its age; what was settled under its filter."""
-    asked = _asked()
-    page = queries.page(asked, before=int_arg("before"), after=int_arg("after"))
-    receipts = home.receipts_missing() if can(Permission.ADJUSTMENT_VIEW) else 0
-    differing = reconcile.open_count() if can(Permission.RECONCILE_VIEW) else 0
-    return render("cases/index.html", "cases/_board.html", page=page, asked=asked, counts=queries.counts(), rules=rules,
-                  pages=page_links(page, "cases.index"), receipts=receipts, differing=differing)  # fmt: skip
+    """What waits, the longest first, with its age and who is to do it; what was settled under its filter."""
+    asked, waiting = _asked(), _waiting()
+    if asked.status == CaseStatus.OPEN:
+        page = board.page(waiting, before=text_arg("before"), after=text_arg("after"))
+        lines = page.items
+    else:
+        page = queries.page(asked, before=int_arg("before"), after=int_arg("after"))
+        lines = [board.case_item(row) for row in page.items]
+    return render("cases/index.html", "cases/_board.html", lines=lines, asked=asked, kind=waiting.kind, rules=rules,
+                  kinds=board.KINDS, counts=board.counts(waiting), now=clock.now(),
+                  pages=page_links(page, "cases.index"), total=board.total(waiting))  # fmt: skip
 
 
 @bp.get("/exceptions/<int:case_id>")
@@ -105,22 +126,38 @@ def reseat(case_id: int):
 
 def _asked() -> CaseFilter:
     status = choice_arg("status", LABELS["case_status"]) or CaseStatus.OPEN
-    return CaseFilter(status=status, kind=choice_arg("kind", LABELS["case_kind"]), family_id=int_arg("family"))
+    return CaseFilter(status=status, kind=choice_arg("kind", _KINDS), family_id=int_arg("family"))
+
+
+def _waiting() -> BoardFilter:
+    return BoardFilter(sources_of(current_actor().role or ""), choice_arg("kind", _KINDS), int_arg("family"))
 
 
 def _taken() -> Taking:
     asked = _asked()
-    return Taking(queries.every(asked), in_words(asked, status="case_status", kind="case_kind"), asked.family_id)
+    words = in_words({"状态": LABELS["case_status"][asked.status or CaseStatus.OPEN].word,
+                      "种类": _KINDS.get(asked.kind or ""), "family_id": asked.family_id})  # fmt: skip
+    if asked.status == CaseStatus.OPEN:
+        return Taking(board.every(_waiting()), words, asked.family_id)
+    return Taking(queries.every(asked, board.case_items), words, asked.family_id)
 
 
+def _of_case(name: str) -> Callable[[Item], Any]:
+    """What only a case has."""
+    return lambda item: getattr(item.row, name) if item.source == Source.CASE else None
+
+
+choosable("cases-settle", lambda: queries.select(_asked()), "cases.index",
+          lambda key: url_for("cases.show", case_id=key))  # fmt: skip
 offer("exceptions", "异常处理", Permission.CASE_VIEW, _taken, (
     Column("编号", "id", Kind.NUMBER), Column("发生时间", "opened_at", Kind.TIME),
-    labelled("种类", "kind", "case_kind"), Column("说明", "title"), Column("家庭编号", "family_id", Kind.NUMBER),
-    Column("家庭", "family_name"), Column("金额", "amount", Kind.MONEY), Column("订单号", "order_id"),
-    Column("退款单号", "refund_no"), Column("办法", lambda row: rules.GUIDES[row.kind].advice),
-    labelled("状态", "status", "case_status"), Column("处理时间", "settled_at", Kind.TIME),
-    Column("处理人", lambda row: (row.settled_by_name or "系统") if row.settled_at else None),
-    Column("结果", lambda row: rules.settled_text(row.settled_as) if row.settled_as else None),
+    Column("种类", "what"), Column("说明", "title"), Column("家庭编号", "family_id", Kind.NUMBER),
+    Column("家庭", "family_name"), Column("金额", "amount", Kind.MONEY), Column("订单号", _of_case("order_id")),
+    Column("退款单号", _of_case("refund_no")), Column("办法", "advice"),
+    Column("由谁处理", lambda item: None if _of_case("settled_at")(item) else item.owner(clock.now())),
+    Column("处理时间", _of_case("settled_at"), Kind.TIME),
+    Column("处理人", lambda item: (item.row.settled_by_name or "系统") if _of_case("settled_at")(item) else None),
+    Column("结果", lambda item: rules.settled_text(_of_case("settled_as")(item) or "") or None),
 ))  # fmt: skip
 
 

@@ -9,26 +9,33 @@ of them: it asks for the permission to export and for the list's own, records wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from flask import Blueprint, Response, abort, request, stream_with_context, url_for
+from flask import Blueprint, Response, abort, current_app, request, stream_with_context, url_for
 
 from app import clock
 from app.db import db
 from app.domain.audit import exports
-from app.domain.people.roles import Permission
+from app.domain.exporting import service as exporting
+from app.domain.exporting.service import Wanted
+from app.domain.longjobs import queries as longjob_queries
+from app.domain.people.models import Staff
+from app.domain.people.roles import ROLE_PERMISSIONS, Permission
 from app.errors import Forbidden, Invalid
-from app.exports import csv_file, xlsx_file
 from app.exports.columns import Column, Kind, Mark
+from app.flows import exporting as flow
+from app.flows import longjobs
+from app.flows.exporting import FORMATS
 from app.paging import PIECE, Listing
 from app.vault import mask_phone, phone_digits
 from app.web import labels
-from app.web.permissions import can, current_actor, requires
+from app.web.permissions import acting_as, can, current_actor, requires
+from app.web.rendering import hx_redirect, toast
 
 bp = Blueprint("exports", __name__)
 
-FORMATS = {"csv": csv_file, "xlsx": xlsx_file}
 #: of the address, what only says which page of the list is on the screen
 PLACE = frozenset({"before", "after", "revision"})
 
@@ -100,15 +107,60 @@ def take(name: str):
     if form not in FORMATS:
         raise Invalid.field("format", "请选择导出 CSV 或 Excel")
     actor, taking = current_actor(), asked.take()
-    filters = dict(taking.filters)
-    exports.note_export(what=name, filters=filters, rows=taking.count(), form=form, actor=actor,
-                        family_id=taking.family_id)  # fmt: skip
-    mark = Mark(asked.title, f"{actor.name}（{labels.word('staff_role', actor.role)}）", clock.now(), filters)
+    filters, rows = dict(taking.filters), taking.count()
+    if exporting.is_long(rows):
+        wanted = Wanted(name, asked.title, form, request.query_string.decode(), filters, rows, taking.family_id)
+        return _by_a_worker(exporting.ask(wanted=wanted, actor=actor))
+    exports.note_export(what=name, filters=filters, rows=rows, form=form, actor=actor, family_id=taking.family_id)
+    mark = Mark(asked.title, _who(actor.name, actor.role), clock.now(), filters)
+    return _file(FORMATS[form].stream(asked.columns, taking.pieces(), mark), name, form)
+
+
+@bp.post("/exports/files/<int:job_id>")
+@requires(Permission.EXPORT)
+def fetch(job_id: int):
+    """The file that a worker wrote; a POST, since fetching it is recorded too."""
+    job = longjob_queries.progress(job_id)
+    asked = LISTS.get(job.row.params.get("name", "")) if job is not None and job.row.kind == exporting.KIND else None
+    if asked is None:
+        abort(404)
+    if not can(asked.permission):
+        raise Forbidden(data={"permission": str(asked.permission)})
+    found = exporting.fetch(job_id=job_id, actor=current_actor())
+    return _file(flow.read(found), found.name, found.form)
+
+
+def _file(content: Iterator[bytes], name: str, form: str) -> Response:
     return Response(
-        stream_with_context(FORMATS[form].stream(asked.columns, taking.pieces(), mark)),
-        mimetype=FORMATS[form].MIMETYPE,
+        stream_with_context(content), mimetype=FORMATS[form].MIMETYPE,
         headers={"Content-Disposition": f'attachment; filename="{name}-{clock.today():%Y%m%d}.{form}"'},
-    )
+    )  # fmt: skip
+
+
+def _by_a_worker(job_id: int) -> Response:
+    longjobs.start(job_id)
+    return toast(hx_redirect(url_for("longjobs.show", job_id=job_id)), "行数较多，正在后台生成文件，好了在这里下载")
+
+
+def _who(name: str, role: str | None) -> str:
+    return f"{name}（{labels.word('staff_role', role)}）"
+
+
+@contextmanager
+def _listed(name: str, address: str, person: Staff) -> Iterator[flow.Listed]:
+    """A list for the worker that writes it: its filters are read from the address by the page's own function, as the
+    person who asked. Raises Forbidden for one whose rights ended since."""
+    asked, held = LISTS[name], ROLE_PERMISSIONS.get(person.role, frozenset())
+    if not {Permission.EXPORT, asked.permission} <= held:
+        raise Forbidden("导出人已没有这项权限，没有生成文件")
+    with current_app.test_request_context(query_string=address), acting_as(person):
+        taking = asked.take()
+        taking.count()  # fixes the ends of the list
+        mark = Mark(asked.title, _who(person.display_name, person.role), clock.now(), dict(taking.filters))
+        yield flow.Listed(asked.columns, taking.pieces(), mark)
+
+
+flow.install(_listed)
 
 
 @bp.app_template_global("export_url")

@@ -7,11 +7,15 @@ from flask import Blueprint
 from app.domain.offers import board_figures
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
+from app.domain.reports import board as exceptions
 from app.domain.reports import home as figures
 from app.domain.reports import today as today_figures
+from app.domain.reports import waitlist
+from app.domain.reports.payments import Span
+from app.web.cases import sources_of
 from app.web.context import register_count
 from app.web.filters import day
-from app.web.permissions import can, requires
+from app.web.permissions import can, current_actor, requires
 from app.web.rendering import render
 
 bp = Blueprint("home", __name__)
@@ -29,15 +33,18 @@ def today():
     sees_money = can(Permission.ADJUSTMENT_VIEW)
     money = figures.money_by_day() if sees_money else []
     bookings = figures.bookings_by_day() if sees_money else []
+    waits = figures.waitlist_span()
     return render(
         "home/today.html",
         waiting=figures.waiting(),
+        exceptions=exceptions.count(sources_of(current_actor().role or "")) if can(Permission.CASE_VIEW) else 0,
         arrears=figures.arrears() if sees_money else None,
         offers=board_figures.offers_running() if can(Permission.SCHEDULE_VIEW) else 0,
         classes=today_figures.classes() if can(Permission.SCHEDULE_VIEW) else None,
         money=money,
         bookings=bookings,
-        charts=_charts(money, bookings) if sees_money else {},
+        charts=_charts(money, bookings) | _conversion(waits) if sees_money else {},
+        waits=waits,
         lost=figures.lost_notices(),
         task_days=policy.get("arrears_task_after").days,
         credit_days=policy.get("makeup_credit_reminder").days,
@@ -72,6 +79,19 @@ def _charts(money: list, bookings: list) -> dict:
                 {"name": "站内", "data": [d.in_app for d in delivery], "tone": "plain"},
                 {"name": "待发送", "data": [d.waiting for d in delivery], "tone": "waiting"},
                 {"name": "没人收到", "data": [d.failed for d in delivery], "tone": "danger"},
+            ],
+        },
+    }  # fmt: skip
+
+
+def _conversion(span: Span) -> dict:
+    weeks = waitlist.conversion(span)
+    return {
+        "waits": {
+            "kind": "stack", "labels": [f"{week.month}-{week.day:02d}" for week, _, _ in weeks], "unit": "count",
+            "series": [
+                {"name": "约上", "data": [booked for _, _, booked in weeks], "tone": "good"},
+                {"name": "没有约上", "data": [offers - booked for _, offers, booked in weeks], "tone": "ended"},
             ],
         },
     }  # fmt: skip

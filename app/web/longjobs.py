@@ -9,7 +9,10 @@ from flask import Blueprint, Response, abort, make_response, request, url_for
 from app.db import db
 from app.domain.audit import actions
 from app.domain.audit import queries as audit_queries
+from app.domain.chosen import queries as chosen
 from app.domain.desk import bulk_queries
+from app.domain.exporting import service as exporting
+from app.domain.ledger import verify_job
 from app.domain.longjobs import queries, service
 from app.domain.people.roles import Permission
 from app.errors import Conflict, DomainError
@@ -27,6 +30,8 @@ bp = Blueprint("longjobs", __name__)
 
 #: browsers are told when a job moved on, so that what stands beside its progress looks again
 CHANGED = "desk:job-changed"
+#: chosen rows whose result a job's page shows; all of them are in the file
+RESULTS = 200
 
 
 @bp.get("/long-jobs")
@@ -45,6 +50,8 @@ def show(job_id: int):
     """One job. While it runs the page asks for itself with the revision that it shows, and gets 204 when that is the
     newest; without script it is read again by reloading."""
     context = _context(job_id)
+    if request.headers.get("HX-Target") == "job-results":
+        return render("longjobs/job.html", "longjobs/_results.html", **context)
     if wants_fragment() and request.args.get("revision") == context["job"].revision:
         return make_response("", 204)
     return trigger(render("longjobs/job.html", "longjobs/_progress.html", **context), CHANGED)
@@ -89,7 +96,11 @@ def _context(job_id: int, error: DomainError | None = None) -> dict:
     job = queries.progress(job_id)
     if job is None:
         abort(404)
+    action = chosen.action_of(job.row)
     return {
+        "export": exporting.file_of(job.row),
+        "verified": job.row.params.get("result") if job.row.kind == verify_job.KIND else None,
+        "chosen": action, "results": chosen.results(job.row, RESULTS) if action else [],
         "job": job, "error": error, "refused": queries.refused(job_id), "batch_id": bulk_queries.of_job(job_id),
         "history": audit_queries.of_target("long_job", job_id), "actions": actions,
     }  # fmt: skip

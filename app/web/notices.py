@@ -11,6 +11,7 @@ from app.domain.outbox import queries, resending
 from app.domain.outbox.queries import NoticeFilter
 from app.domain.people.roles import Permission
 from app.web import notices_report
+from app.web.choosing import choosable
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer, place
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms_token import new_token, request_key
@@ -104,6 +105,10 @@ offer("notices", "消息", Permission.NOTICE_VIEW, _taken, (
     Column("家庭", "family_name"), Column("尝试次数", "attempts", Kind.NUMBER),
     Column("送达时间", "sent_at", Kind.TIME), Column("已读时间", "read_at", Kind.TIME), Column("说明", "error"),
 ))  # fmt: skip
+
+
+choosable("notices-resend", lambda: queries.select(_asked()), "notices.index",
+          lambda key: url_for("notices.show", notice_id=key))  # fmt: skip
 
 
 def type_word(name: str) -> str:

@@ -9,6 +9,7 @@ from werkzeug.routing import BuildError
 
 from app.db import db
 from app.domain.audit import actions
+from app.domain.ledger import verify_job
 from app.domain.people.roles import Permission
 from app.domain.reconcile import differences, queries, runs, words
 from app.domain.reconcile import health as checks
@@ -23,7 +24,7 @@ from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms import refusal
 from app.web.forms.orders import NoteForm
 from app.web.forms.reconcile import RunForm
-from app.web.forms_token import request_key
+from app.web.forms_token import TokenForm, request_key
 from app.web.labels import LABELS
 from app.web.orders.deciding import decided
 from app.web.permissions import current_actor, requires
@@ -111,6 +112,18 @@ def run():
 def health():
     """Every invariant, when it last held, and the rows where it does not."""
     return render("reconcile/health.html", "reconcile/_health.html", states=checks.states(), shown=checks.SHOWN)
+
+
+@bp.post("/health-money/verify")
+@requires(Permission.RECONCILE_SETTLE)
+def verify():
+    """Compute the whole ledger again now, as long work with its progress (U11)."""
+    form = TokenForm()
+    limit_money_forms()
+    key = request_key("reconcile.verify", form, present=lambda job_id: {"location": _progress(job_id)})
+    job_id = verify_job.ask(actor=current_actor(), request_key=key)
+    longjobs.start(job_id)
+    return toast(hx_redirect(_progress(job_id)), "核对已开始")
 
 
 # ── steps of the views above ────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from app.domain.withdrawals import deciding, queries, rules
 from app.domain.withdrawals.queries import WithdrawalFilter
 from app.flows import receipts
 from app.paging import capped_count
+from app.web.choosing import choosable
 from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
@@ -137,6 +138,10 @@ offer("withdrawals", "提现", Permission.WITHDRAWAL_VIEW, _taken, (
     Column("转账单号", "external_no"), Column("凭证数", "receipt_count", Kind.NUMBER),
     Column("说明", "decision_note"), Column("处理时间", "decided_at", Kind.TIME),
 ))  # fmt: skip
+
+
+choosable("withdrawals-approve", lambda: queries.select(_asked()), "withdrawals.index",
+          lambda key: url_for("withdrawals.show", withdrawal_id=key))  # fmt: skip
 
 
 def _by(name: str, form: NoteForm | PayForm) -> dict:

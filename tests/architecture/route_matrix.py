@@ -184,6 +184,8 @@ ROUTES: dict[str, str] = {
     "GET /orders/analytics/<figure>": _READ_FAMILIES,
     # lists as files; each also asks for its page's own permission
     "POST /exports/<name>": "finance manager auditor",
+    "POST /exports/files/<int:job_id>": "finance manager auditor",
+    "POST /health-money/verify": "finance manager",
     # what the waitlist comes to
     "GET /reports/waitlist": _READ_FAMILIES,
     "GET /reports/waitlist/rows/<counted>": _READ_FAMILIES,

@@ -20,6 +20,7 @@ LINES = {
     "app.domain.search": 2,
     "app.domain.policy.changes": 3,
     "app.domain.cases": 3,
+    "app.domain.exporting": 3,
     "app.domain.catalog": 3,
     "app.domain.ledger": 3,
     "app.domain.seats.models": 3,  # a table, which readers of sessions look at
@@ -40,6 +41,7 @@ LINES = {
     "app.domain.orders": 7,
     "app.domain.questions": 7,
     "app.domain.changes": 8,
+    "app.domain.chosen": 8,
     "app.domain.offers": 8,
     "app.domain.search.queries": 9,
     "app.domain.policy.queries": 9,

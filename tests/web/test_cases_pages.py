@@ -15,7 +15,9 @@ from app.domain.cases.models import CaseKind, CaseStatus, MoneyCase
 from app.domain.catalog.models import CourseSchedule
 from app.domain.orders import settle
 from app.domain.orders.models import PaymentOrder
+from tests.domain.desk import desk
 from tests.domain.orders import steps
+from tests.domain.reports.test_board import difference
 from tests.factories import make_family
 from tests.portal import Browser, actor_of
 
@@ -133,3 +135,22 @@ def test_the_front_desk_settles_nothing(front, unseated):
 def test_a_case_that_does_not_exist_is_not_found(finance):
     assert finance.get("/exceptions/999999").status_code == 404
     assert finance.post("/exceptions/999999/note", {"note": "x"}).status_code == 404
+
+
+def test_differences_and_missing_receipts_are_rows_for_who_may_see_them(front, finance, family, unseated):
+    missing = desk.ask(front.staff, family, payment_method="alipay").adjustment_id
+    differing = difference(2)
+    page = text(finance.get("/exceptions"))
+    assert [path in page for path in (f"/reconcile/{differing}", f"/adjustments/{missing}")] == [True, True]
+    assert "应有：100.00；实有：0.00" in page
+    assert "共 3 项" in words(finance.get("/exceptions"))
+    only = text(finance.get("/exceptions?kind=difference"))
+    assert f"/reconcile/{differing}" in only
+    assert f"/adjustments/{missing}" not in only
+    seen = text(front.get("/exceptions"))
+    assert f"/reconcile/{differing}" not in seen
+    assert f"/adjustments/{missing}" in seen
+    assert "choose-tick" not in seen
+    file = text(finance.post("/exports/exceptions", {"format": "csv"})).splitlines()
+    assert len(file) == 5
+    assert [line.split(",")[2] for line in file[1:4]] == ["对账差异", "已付款未占座", "调整待补凭证"]

@@ -138,4 +138,6 @@ def test_the_health_of_the_money(seeded, finance):
 
 
 def test_the_exceptions_board_leads_here(seeded, finance):
-    assert "有 2 项对账差异" in text(finance.get("/exceptions"))
+    page = text(finance.get("/exceptions"))
+    assert "对账差异 2<" in page
+    assert "/reconcile/" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +57,9 @@ def page(asked: CaseFilter, *, before: int | None = None, after: int | None = No
     return keyset(select(asked), _c.c.id, before=before, after=after, limit=limit, oldest_first=waiting)
 
 
-def every(asked: CaseFilter) -> Listing:
+def every(asked: CaseFilter, dress: Callable[[Sequence[Any]], Sequence[Any]] = list) -> Listing:
     """All of them in the order of the pages, for an export."""
-    return whole(select(asked), _c.c.id, oldest_first=asked.status == CaseStatus.OPEN)
+    return whole(select(asked), _c.c.id, oldest_first=asked.status == CaseStatus.OPEN, dress=dress)
 
 
 def case(case_id: int) -> sa.Row | None:

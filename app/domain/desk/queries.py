@@ -125,6 +125,11 @@ def _waiting_query() -> sa.Select:
     )
 
 
+def select_waiting() -> sa.Select:
+    """What waits for a second person, unordered."""
+    return _waiting_query()
+
+
 def approvals(*, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:
     """What waits for a second person, by the clock: what has lapsed is not offered any more."""
     return keyset(_waiting_query(), _adj.c.id, before=before, after=after, limit=limit)

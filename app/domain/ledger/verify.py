@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,15 +65,16 @@ class Report:
 
 
 def run(
-    *, full: bool = False, anchor_root: str | None = None, keep_anchor: bool = True, actor: Actor | None = None
-) -> Report:
+    *, full: bool = False, anchor_root: str | None = None, keep_anchor: bool = True, actor: Actor | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Report:  # fmt: skip
     """Verify and, when all is sound, keep the state as a new anchor. Runs outside of any transaction.
 
     `anchor_root` is a root that left the machine earlier: the run is then full, and also says whether the ledger
-    still contains that state.
+    still contains that state. `progress` hears now and then how many rows were read; what it raises ends the run.
     """
     with _snapshot() as connection:
-        check = _Check(connection, full=full or anchor_root is not None)
+        check = _Check(connection, full=full or anchor_root is not None, progress=progress)
         check.verify()
         if anchor_root is not None:
             check.compare(anchor_root)
@@ -107,8 +108,8 @@ def _snapshot() -> Iterator[Connection]:
 class _Check:
     """One run. `findings` holds one entry per bad wallet, the first that its rows show."""
 
-    def __init__(self, connection: Connection, *, full: bool):
-        self.connection = connection
+    def __init__(self, connection: Connection, *, full: bool, progress: Callable[[int], None]):
+        self.connection, self.progress = connection, progress
         self.dialect = connection.dialect.name
         self.bad: dict[int, Finding] = {}
         self.base = anchors.last(connection)
@@ -176,6 +177,7 @@ class _Check:
                 size = max(size // 8, 1)
                 continue
             yield from packed.split(separator.encode())
+            self.progress(self.report.rows_read)
             last, size = top, min(size * 2, PACK)
 
     def _scalar(self, query: str) -> Any:
@@ -188,6 +190,7 @@ class _Check:
         if self.dialect == "sqlite":
             for part in result.partitions():
                 yield from map(b"".join, part)
+                self.progress(self.report.rows_read)
         else:
             for part in result.scalars().partitions():
                 yield from part

@@ -26,7 +26,7 @@ def check(*, full: bool) -> str:
     """Verify, wholly or since the last anchor. Raises LedgerBroken after telling the SYSTEM group."""
     report = verify.run(full=full, keep_anchor=full, actor=system("ledger_verify"))
     if not report.sound:
-        _cry_out(report=report)
+        cry_out(report=report)
         raise LedgerBroken(f"{len(report.findings)} 处不符，第一处：{report.findings[0]}")
     return f"钱包 {report.wallets} 个，读取流水 {report.rows_read} 笔，全部相符"
 
@@ -35,7 +35,7 @@ def send_anchor() -> str:
     """Verify what is new, keep the state, and put its root where no operator of the database can change it."""
     report = verify.run(full=False, keep_anchor=True, actor=system("ledger_anchor"))
     if not report.sound:
-        _cry_out(report=report)
+        cry_out(report=report)
         raise LedgerBroken(f"{len(report.findings)} 处不符，检查点没有发出")
     return _tell_root(root=str(report.root))
 
@@ -57,7 +57,7 @@ def _tell_root(*, root: str) -> str:
 
 
 @transactional
-def _cry_out(*, report: Report) -> None:
+def cry_out(*, report: Report) -> None:
     """One card per day and set of findings, so that a standing error does not bury the group."""
     lines = [[f"第 {n} 处", str(finding)] for n, finding in enumerate(report.findings[:SHOWN], 1)]
     lines.append(["余额合计", money.yuan(money.from_fen(report.fen))])

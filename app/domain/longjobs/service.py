@@ -76,8 +76,8 @@ def note(
 # ── what a worker does ──────────────────────────────────────────────────────────────────────────────
 
 
-def due(limit: int = 50) -> list[tuple[int, int]]:
-    """(id, checkpoint) of the jobs that a worker may take."""
+def due(limit: int = 50) -> list[tuple[int, int, str]]:
+    """(id, checkpoint, kind) of the jobs that a worker may take."""
     now = db_now()
     free = sa.or_(
         _jobs.c.status == LongJobStatus.QUEUED,
@@ -85,7 +85,7 @@ def due(limit: int = 50) -> list[tuple[int, int]]:
             _jobs.c.status == LongJobStatus.RUNNING, sa.or_(_jobs.c.lease_until.is_(None), _jobs.c.lease_until < now)
         ),
     )
-    query = sa.select(_jobs.c.id, _jobs.c.checkpoint).where(free).order_by(_jobs.c.id).limit(limit)
+    query = sa.select(_jobs.c.id, _jobs.c.checkpoint, _jobs.c.kind).where(free).order_by(_jobs.c.id).limit(limit)
     found = [tuple(row) for row in db.session.execute(query)]
     db.session.rollback()
     return found
@@ -131,7 +131,8 @@ def finish(*, job_id: int, owner: str) -> None:
         _WORKER, "long_job.finished", target_type="long_job", target_id=job.id, old_status=LongJobStatus.RUNNING,
         new_status=job.status, after={"done": job.done, "refused": job.refused},
     )  # fmt: skip
-    _tell(job, "已完成", "orange" if job.refused else "green")
+    if not job.params.get("quiet"):  # few rows, done before the eyes of who asked
+        _tell(job, "已完成", "orange" if job.refused else "green")
 
 
 @transactional

@@ -76,15 +76,16 @@ def refunds(
     asked: RefundFilter, *, before: int | None = None, after: int | None = None, limit: int = 50
 ) -> Page:  # fmt: skip
     """The refunds asked for, newest first."""
-    return keyset(_asked(asked), _r.c.id, before=before, after=after, limit=limit)
+    return keyset(select(asked), _r.c.id, before=before, after=after, limit=limit)
 
 
 def every(asked: RefundFilter) -> Listing:
     """All of them, for an export."""
-    return whole(_asked(asked), _r.c.id)
+    return whole(select(asked), _r.c.id)
 
 
-def _asked(asked: RefundFilter) -> sa.Select:
+def select(asked: RefundFilter) -> sa.Select:
+    """The refunds asked for, unordered."""
     query = _rows
     for name in ("status", "refund_to", "family_id"):
         value = getattr(asked, name)

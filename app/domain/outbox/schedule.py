@@ -16,6 +16,7 @@ JOBS: tuple[Job, ...] = (
     Job("receipts_remind", "tasks.periodic.receipts_remind", "提醒还缺凭证的调整", every=600),
     Job("withdrawals_remind", "tasks.periodic.withdrawals_remind", "提醒久未处理的提现", every=600),
     Job("questions_remind", "tasks.periodic.questions_remind", "提醒还没有答复的流水疑问", every=600),
+    Job("exceptions_escalate", "tasks.periodic.exceptions_escalate", "列出久未处理的异常，提醒财务和店长", every=600),
     Job("digest_morning", "tasks.periodic.digest_morning", "早上把待办发到资金群", every=60),
     Job("classes_remind", "tasks.periodic.classes_remind", "前一天提醒家长明天的课", every=60, lease=600),
     Job("classes_cancel", "tasks.periodic.classes_cancel", "补办停课后还没有退费的预约", every=60, lease=600),

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     FAMILY_EDIT = "family.edit"
     REVEAL = "family.reveal"  # see a masked phone or birthday, with a reason
     FAMILY_MERGE = "family.merge"  # move a student or parent, merge families, with their money
+    FAMILY_ERASE = "family.erase"  # the second person of deleting a family's personal data
     SCHEDULE_VIEW = "schedule.view"
     SCHEDULE_EDIT = "schedule.edit"  # create, copy, move, cancel sessions; courses, coaches, venues
     BOOKING_MAKE = "booking.make"  # book, cancel, take leave for a parent; mark attendance
@@ -69,6 +70,7 @@ class Permission(StrEnum):
     STAFF_EDIT = "staff.edit"
     ROLE_APPROVE = "staff.role_approve"  # the second person of a role change
     JOB_VIEW = "job.view"  # long work: how far it is, and its results
+    BULK_CHOOSE = "bulk.choose"  # several rows of a list at once; each action asks for its own right too
     JOB_STOP = "job.stop"  # cancel long work, or let it go on
     SYSTEM_VIEW = "system.view"
     SYSTEM_RUN = "system.run"  # run a periodic job by hand
@@ -78,7 +80,7 @@ P = Permission
 _FRONT_DESK = {
     P.HOME, P.SEARCH, P.FAMILY_VIEW, P.FAMILY_EDIT, P.REVEAL, P.ADJUSTMENT_VIEW, P.ADJUSTMENT_ASK,
     P.RECEIPT_VIEW, P.NOTICE_VIEW, P.SCHEDULE_VIEW, P.BOOKING_MAKE, P.ORDER_VIEW, P.ORDER_ASK, P.CASE_VIEW,
-    P.WAITLIST_MANAGE, P.MAKEUP_MANAGE, P.JOB_VIEW, P.QUESTION_ANSWER,
+    P.WAITLIST_MANAGE, P.MAKEUP_MANAGE, P.JOB_VIEW, P.QUESTION_ANSWER, P.BULK_CHOOSE,
 }  # fmt: skip
 _FINANCE = _FRONT_DESK | {
     P.ADJUSTMENT_DIRECT, P.ADJUSTMENT_APPROVE, P.NOTICE_RESEND, P.POLICY_VIEW, P.FAMILY_MERGE, P.LATE_REFUND, P.EXPORT,
@@ -87,7 +89,7 @@ _FINANCE = _FRONT_DESK | {
     P.RECONCILE_VIEW, P.RECONCILE_SETTLE,
 }  # fmt: skip
 _MANAGER = _FINANCE | {
-    P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE, P.MAKEUP_WAIVE,
+    P.SCHEDULE_EDIT, P.CAPACITY_OVERRIDE, P.MAKEUP_WAIVE, P.FAMILY_ERASE,
     P.WALLET_CONTROL, P.POLICY_EDIT, P.TEMPLATE_EDIT, P.AUDIT_VIEW, P.STAFF_VIEW, P.ROLE_APPROVE, P.SYSTEM_VIEW,
 }  # fmt: skip
 _AUDITOR = {

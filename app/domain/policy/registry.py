@@ -222,6 +222,8 @@ _ALL = (
     Policy("limit_money", "30", "次/分钟", "每位家长每分钟资金与预约操作次数", count(1, 10000), "限流"),
     Policy("limit_read", "300", "次/分钟", "每位家长每分钟查询次数", count(1, 100000), "限流"),
     Policy("limit_staff_money", "60", "次/分钟", "每位员工每分钟资金表单次数", count(1, 10000), "限流"),
+    Policy("export_long_from", "20000", "行", "多少行以上的导出在后台生成文件", count(1000, 1000000), "限流"),
+    Policy("export_keep", "7d", "时长", "后台生成的导出文件保留多久", duration, "限流"),
     Policy("reveal_daily_limit", "30", "次", "每位员工每天查看完整手机号或生日的次数", count(1, 1000), "限流"),
     # how long what is kept (S12); the floors are the law's or our own
     Policy("retention_audit", "10", "年", "审计记录至少保留多久，才能归档移出", count(10, 30), "保留期限", guarded=True),

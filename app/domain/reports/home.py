@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.bookings.models import LIVE, Booking, LateRefund, LateRefundStatus
-from app.domain.cases import queries as cases
 from app.domain.desk.models import AdjustmentStatus, Receipt, WalletAdjustment
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
 from app.domain.makeups import desk_queries as makeups
@@ -22,6 +21,8 @@ from app.domain.outbox.queries import NoticeFilter
 from app.domain.policy import service as policy
 from app.domain.policy.models import ChangeRequest
 from app.domain.questions import queries as questions
+from app.domain.reports import waitlist
+from app.domain.reports.payments import Span
 from app.domain.withdrawals import queries as withdrawals
 from app.money import ZERO
 
@@ -33,6 +34,8 @@ _bookings = Booking.__table__
 
 FAILED_DAYS = 7
 CHART_DAYS = 14
+#: the waitlist is looked at by week: a day has too few offers to say anything
+CHART_WEEKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,7 @@ class Waiting:
     late_refunds: int
     #: families that owe for so long that somebody should speak with them (N7)
     arrears_tasks: int
-    #: what in money a person must settle (O19), and refunds that wait for a second person (O14)
-    cases: int
+    #: refunds that wait for a second person (O14)
     refunds: int
     #: what parents asked to have back: to approve, and to pay out (W21)
     withdrawals: withdrawals.Open
@@ -100,7 +102,7 @@ def waiting() -> Waiting:
     changes = sa.select(sa.func.count()).select_from(ChangeRequest).where(ChangeRequest.status == "pending")
     return Waiting(
         approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks(),
-        cases.open_count(), desk_refunds.waiting(), withdrawals.waiting(), questions.open_count(),
+        desk_refunds.waiting(), withdrawals.waiting(), questions.open_count(),
         makeups.asked_count(), makeups.ending_count(),
     )  # fmt: skip
 
@@ -194,6 +196,12 @@ def bookings_by_day(days: int = CHART_DAYS) -> list[DayBookings]:
         int(count or 0) for count in db.session.execute(sa.select(*sums).where(_bookings.c.created_at >= first)).one()
     ]
     return [DayBookings(on, row[2 * number], row[2 * number + 1]) for number, on in enumerate(dates)]
+
+
+def waitlist_span() -> Span:
+    """The weeks of the waitlist's chart, this one until today, as its own report has them."""
+    today = clock.today()
+    return Span(waitlist.monday(today) - timedelta(weeks=CHART_WEEKS - 1), today)
 
 
 @dataclass(frozen=True, slots=True)

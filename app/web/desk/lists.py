@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import abort, request
+from flask import abort, request, url_for
 
 from app.domain.audit import actions
 from app.domain.desk import bulk_queries, queries
@@ -11,6 +11,7 @@ from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.paging import capped_count
 from app.web import labels
+from app.web.choosing import choosable
 from app.web.desk.blueprint import bp, reason_word, reason_words
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
@@ -57,6 +58,10 @@ def missing_receipts():
 def adjustment(adjustment_id: int):
     """One adjustment: receipts, history, and what may be done."""
     return render("desk/adjustment.html", "desk/_panel.html", **detail_context(adjustment_id))
+
+
+choosable("adjustments-approve", queries.select_waiting, "desk.approvals",
+          lambda key: url_for("desk.adjustment", adjustment_id=key))  # fmt: skip
 
 
 def _asked() -> AdjustmentFilter:

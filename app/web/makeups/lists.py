@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import request, url_for
 
 from app.domain.catalog import lists
 from app.domain.makeups import desk_queries
@@ -13,6 +13,7 @@ from app.domain.people import family_queries
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.domain.search import queries as search
+from app.web.choosing import choosable
 from app.web.downloads import Column, Kind, Taking, in_words, offer
 from app.web.filter_args import choice_arg, int_arg, page_links, text_arg
 from app.web.makeups.blueprint import bp
@@ -73,6 +74,8 @@ def _in_words(asked: CreditFilter) -> dict[str, str]:
     return in_words(said)
 
 
+choosable("makeups-extend", lambda: desk_queries.select(_asked()), "makeups.index",
+          lambda key: url_for("makeups.credit", credit_id=key))  # fmt: skip
 offer("makeups", "待补课", Permission.FAMILY_VIEW, _taken, (
     Column("编号", "id", Kind.NUMBER), Column("学员", "student"), Column("家庭编号", "family_id", Kind.NUMBER),
     Column("家庭", "family_name"), Column("课程类型", "type_name"), Column("级别", "level"), Column("原课程", "course"),

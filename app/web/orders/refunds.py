@@ -13,6 +13,7 @@ from app.domain.orders.desk_refunds import RefundFilter
 from app.domain.orders.models import RefundStatus, RefundTo
 from app.domain.people.roles import Permission
 from app.flows import refunds as flow
+from app.web.choosing import choosable
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.orders import HandForm, NoteForm
@@ -160,6 +161,8 @@ def _taken() -> Taking:
     return Taking(desk_refunds.every(asked), words, asked.family_id)
 
 
+choosable("refunds-approve", lambda: desk_refunds.select(_asked()), "orders.refund_list",
+          lambda key: url_for("orders.refund", refund_no=key))  # fmt: skip
 offer("refunds", "退款", Permission.ORDER_VIEW, _taken, (
     Column("退款单号", "refund_no"), Column("申请时间", "created_at", Kind.TIME),
     Column("家庭编号", "family_id", Kind.NUMBER), Column("家庭", "family_name"),
