@@ -19,6 +19,7 @@ from app.domain.outbox import service as outbox
 from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.policy import service as policy
 from app.domain.questions import queries as questions
+from app.domain.reconcile import queries as reconcile
 from app.domain.reports import home, insiders
 from app.domain.reports.payments import Span
 from app.domain.withdrawals import queries as withdrawals
@@ -66,6 +67,7 @@ def lines() -> list[Line]:
         (minutes, f"{ENDING_DAYS} 天内到期的课时补偿", f"{students} 位学员，共 {minutes} 分钟", "/makeups?minutes=1"),
         (_unreached(), "微信联系不上、今天有课的家长", "{} 位", f"/notices?channel=in_app&from={yesterday}"),
         (cases.open_count(), "资金异常", "{} 项", "/exceptions"),
+        (reconcile.open_count(), "对账差异", "{} 条", "/reconcile"),
         (home.approvals_waiting(), "待审批的调整", "{} 笔", "/approvals"),
         (home.receipts_missing(), "待补凭证", "{} 笔", "/adjustments?status=awaiting_receipt"),
         (desk_refunds.waiting(), "待审批的退款", "{} 笔", "/refunds?status=requested"),

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
 from app import clock
 from app.db import db, transaction
+from app.domain.audit.actor import system
 from app.domain.bookings import place
 from app.domain.credits.models import CompensationLot, MakeupCredit
 from app.domain.outbox import cards
 from app.domain.outbox.models import Notification
 from app.domain.policy.models import PolicyValue
+from app.domain.reconcile import bill
+from app.domain.reconcile.models import BillKind
 from app.domain.reports import digest
 from app.gateways import feishu
 from tests.domain.makeups.steps import Away
@@ -64,11 +68,15 @@ def test_what_waits_is_counted_and_leads_to_its_list(app):
     with transaction():
         db.session.execute(sa.update(MakeupCredit).values(valid_until=clock.now() + timedelta(days=2)))
         db.session.execute(sa.update(CompensationLot).values(expires_at=clock.now() + timedelta(days=3)))
+    yesterday = clock.today() - timedelta(days=1)
+    unknown = bill.Line(BillKind.PAYMENT, "42-unknown", "nobody", Decimal("88.00"), clock.day_bounds(yesterday)[0])
+    bill.record(day=yesterday, actor=system("test"), lines=[unknown])
     lines = digest.lines()
     assert [line[:2] for line in lines] == [
         ["欠费", "1 户，合计 ¥120.50"],
         ["3 天内到期的待补课", "1 次"],
         ["3 天内到期的课时补偿", "1 位学员，共 30 分钟"],
+        ["对账差异", "1 条"],
     ]
     browser = Browser(app).sign_in("manager")
     for _label, _value, path in lines:
@@ -82,13 +90,13 @@ def test_every_list_it_can_name_is_there(app, monkeypatch):
     for module, name in (
         (digest.home, "arrears_tasks"), (digest.home, "approvals_waiting"), (digest.home, "receipts_missing"),
         (digest.home, "late_refunds"), (digest.cases, "open_count"), (digest.desk_refunds, "waiting"),
-        (digest.makeups, "asked_count"), (digest.questions, "open_count"),
+        (digest.makeups, "asked_count"), (digest.questions, "open_count"), (digest.reconcile, "open_count"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, lambda: 3)
     monkeypatch.setattr(digest.makeups, "count", lambda _filter: 3)
     monkeypatch.setattr(digest.withdrawals, "waiting", lambda: digest.withdrawals.Open(1, 2))
     lines = digest.lines()
-    assert len(lines) == 12
+    assert len(lines) == 13
     monkeypatch.undo()
     browser = Browser(app).sign_in("manager")
     for label, _value, path in lines:
