@@ -29,6 +29,7 @@ BLUEPRINTS = (
     "app.web.waitlist_report",
     "app.web.makeups",
     "app.web.makeup_report",
+    "app.web.behaviour",
     "app.web.orders",
     "app.web.withdrawals",
     "app.web.books",
