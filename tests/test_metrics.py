@@ -10,9 +10,12 @@ import pytest
 from app import clock, create_app, metrics
 from app.config import ROOT
 from app.db import db, transaction, transactional
+from app.domain.orders import attempts
+from app.domain.orders.models import PaymentTransaction
 from app.domain.outbox.models import JobRun
 from app.errors import Conflict
 from tests.conftest import make_settings
+from tests.domain.orders import steps as trials
 from tests.domain.waitlist.counted import entry, message, offer
 from tests.factories import make_family, make_session
 
@@ -125,6 +128,30 @@ def test_what_the_waitlist_promised(client):
     assert value(text, 'desk_waitlist_promises{promise="notices"}') == 2
     assert value(text, 'desk_waitlist_promises_broken{promise="notices"}') == 1
     assert 'desk_waitlist_promises{promise="cutoffs"} 0.0' in text
+
+
+def test_what_paying_promised(client):
+    family, session = make_family(), trials.trial_session()
+    text = scrape(client)
+    assert value(text, 'desk_payment_promises{promise="starts"}') == 0
+    assert "desk_payment_seconds{" not in text
+    paid = trials.order(family, session)
+    trials.pay(family, paid)
+    other = make_family()
+    begun = trials.begin(other, trials.order(other, session))
+    attempts.note_start(attempt_id=begun.id, result="SYSTEM_ERROR")
+    text = scrape(client)
+    for promise, judged, broken in (("starts", 1, 1), ("callbacks", 1, 1), ("holds", 0, 0), ("duplicates", 0, 0)):
+        assert value(text, f'desk_payment_promises{{promise="{promise}"}}') == judged, promise
+        assert value(text, f'desk_payment_promises_broken{{promise="{promise}"}}') == broken, promise
+    assert value(text, 'desk_payment_seconds{quantile="0.9"}') >= 0
+    # What must not be: a second payment that nobody refused.
+    with transaction():
+        first = db.session.query(PaymentTransaction).one()
+        columns = {one.name: getattr(first, one.name) for one in PaymentTransaction.__table__.columns}
+        columns.pop("id")
+        db.session.add(PaymentTransaction(**columns | {"transaction_id": "4200000000000002"}))
+    assert value(scrape(client), 'desk_payment_promises_broken{promise="duplicates"}') == 1
 
 
 def test_with_the_database_away_it_still_answers(tmp_path):

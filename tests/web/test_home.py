@@ -15,9 +15,10 @@ from app.domain.catalog.models import Course, CourseType
 from app.domain.outbox import delivery, resending, service
 from app.domain.outbox.models import Notification
 from app.domain.outbox.outcomes import Outcome, Result
-from app.domain.reports import home, today
+from app.domain.reports import home, today, waitlist
 from tests.domain.outbox.families import make_family as consenting_family
 from tests.domain.outbox.families import rows
+from tests.domain.waitlist.counted import entry, offer
 from tests.factories import make_family, make_session
 from tests.portal import Browser, actor_of, make_staff
 
@@ -123,6 +124,29 @@ def test_bookings_by_studio_day_and_whether_they_still_stand(app):
         ("2026-11-20", 1, 0),
         ("2026-11-21", 1, 1),
     ]
+
+
+def test_offers_of_each_week_and_how_many_were_taken(app):
+    with clock.travel(to=NOON):  # Saturday
+        session = make_session()
+        monday = datetime(2026, 11, 15, 16, 0, tzinfo=UTC)  # midnight in the studio
+        for at, status in (
+            (monday, "confirmed"), (monday + timedelta(hours=1), "lapsed"),
+            (monday - timedelta(seconds=1), "confirmed"),
+            (monday - timedelta(weeks=7), "taken"), (monday - timedelta(weeks=7, seconds=1), "confirmed"),
+        ):  # fmt: skip
+            offer(session, entry(session, joined=at), at=at, status=status)
+        weeks = waitlist.conversion(home.waitlist_span())
+        browser = Browser(app).sign_in("front_desk")
+        page = browser.get("/").get_data(as_text=True)
+        assert "近 8 周发出 4 个候补名额通知，2 个约上" in page
+        [link] = re.findall(r'href="(/reports/waitlist[^"]*)"', page.partition("chart-waits")[2])
+        report = browser.get(link.replace("&amp;", "&")).get_data(as_text=True)
+    assert [(week.isoformat(), *counts) for week, *counts in (weeks[0], *weeks[-2:])] == [
+        ("2026-09-28", 1, 0), ("2026-11-09", 1, 1), ("2026-11-16", 2, 1),
+    ]  # fmt: skip
+    assert (len(weeks), sum(offers for _, offers, _ in weeks)) == (8, 4)
+    assert "4 个通知" in report
 
 
 def test_arrears_on_the_task_list_and_late_refunds_that_wait(app):

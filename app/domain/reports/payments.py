@@ -184,12 +184,25 @@ def lines(span: Span) -> list[Line]:
     days = {
         figure: [clock.local(row.at).date() for row in rows] for figure, rows in found.items()
     }  # fmt: skip
-    took = [(clock.local(row.at).date(), int((row.paid_at - row.ordered_at).total_seconds())) for row in found["paid"]]
-    total = Line(None, {figure: len(rows) for figure, rows in found.items()}, sorted(seconds for _, seconds in took))
-    return [total] + [
+    took = [(clock.local(row.at).date(), _took(row)) for row in found["paid"]]
+    return [_total(found)] + [
         Line(day, {figure: days[figure].count(day) for figure in Figure}, sorted(s for on, s in took if on == day))
         for day in reversed(span.days())
     ]
+
+
+def total(span: Span) -> Line:
+    """The whole span in one line."""
+    return _total({figure: _rows(figure, span) for figure in Figure})
+
+
+def _total(found: dict[Figure, list[sa.Row]]) -> Line:
+    return Line(None, {figure: len(rows) for figure, rows in found.items()}, sorted(map(_took, found[Figure.PAID])))
+
+
+def _took(row: sa.Row) -> int:
+    """Seconds from order to seat."""
+    return int((row.paid_at - row.ordered_at).total_seconds())
 
 
 def reasons(span: Span) -> list[tuple[str, int]]:

@@ -213,6 +213,16 @@ def _names(table: sa.Table, ids: set) -> dict[int, str]:
     return dict(db.session.execute(sa.select(table.c.id, table.c.name).where(table.c.id.in_(wanted))).all())
 
 
+def conversion(span: Span) -> list[tuple[date, int, int]]:
+    """Offers of each week and those of them that became bookings, the oldest week first: one look at all of them."""
+    counted = {week: [0, 0] for week in reversed(weeks_of(span))}
+    for row in db.session.execute(_select(Figure.OFFERS, span, None, _o.c.status)):
+        of_week = counted[monday(clock.local(row.at).date())]
+        of_week[0] += 1
+        of_week[1] += row.status == OfferStatus.CONFIRMED
+    return [(week, offers, booked) for week, (offers, booked) in counted.items()]
+
+
 # ── the figures ─────────────────────────────────────────────────────────────────────────────────────
 
 
