@@ -101,9 +101,9 @@ def _start(client: wechat_pay.WeChatPayClient, attempt: Attempt, actor: Actor) -
         raise PaymentUnavailable(retry_after=1) from error
     except GatewayError as error:
         # The number is kept: the next try asks the same once more, which WeChat takes for the same order.
-        attempts.note_start(attempt_id=attempt.id, result=error.code)
+        attempts.note_start(attempt_id=attempt.id, result=error.code, actor=actor)
         raise _away(error) from error
-    attempts.note_start(attempt_id=attempt.id, result="ok", prepay_id=prepay_id, code_url=code_url)
+    attempts.note_start(attempt_id=attempt.id, result="ok", prepay_id=prepay_id, code_url=code_url, actor=actor)
     return _shown(client, replace(attempt, prepay_id=prepay_id, code_url=code_url))
 
 

@@ -85,7 +85,7 @@ def test_sent_and_done(wechat, paid):
     assert (done.status, done.attempts) == ("succeeded", 1)
     assert done.wechat_refund_id == wechat.state.pay.refunds[refund_no].refund_id
     assert (at_wechat(wechat), sends(wechat)) == ([8000], 1)
-    assert actions(refund_no)[-2:] == ["refund.submitted", "refund.succeeded"]
+    assert actions(refund_no)[-2:] == ["refund.accepted", "refund.succeeded"]
 
 
 def test_accepted_is_asked_about_until_it_is_done(wechat, paid):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from app import clock, ids, money
 from app.db import db, db_now, execute, transactional
 from app.domain.audit import service as audit
-from app.domain.audit.actor import Actor
+from app.domain.audit.actor import Actor, system
 from app.domain.orders import rules
 from app.domain.orders.errors import OrderExpired, OrderNotPayable
 from app.domain.orders.locking import HeldOrder, hold_order, order_of
@@ -21,6 +21,7 @@ from app.domain.policy import switches
 from app.domain.policy.switches import Capability
 
 _a, _o = PaymentAttempt.__table__, PaymentOrder.__table__
+_WECHAT = system("微信支付")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def begin(*, order_id: str, trade_type: str, actor: Actor) -> Attempt | InTheWay
     db.session.flush()
     audit.record(
         actor, "payment.started", target_type="order", target_id=order_id, order_id=order_id,
-        family_id=held.order.family_id, new_status=AttemptStatus.OPEN,
+        family_id=held.order.family_id, new_status=AttemptStatus.OPEN, request=_asked(made, held.order),
         after={"out_trade_no": made.out_trade_no, "trade_type": trade_type,
                "time_expire": made.time_expire.isoformat(), "amount": money.plain(held.order.amount)},
     )  # fmt: skip
@@ -104,9 +105,27 @@ def _shown(row: PaymentAttempt, order: PaymentOrder) -> Attempt:
     )  # fmt: skip
 
 
+def _asked(row: PaymentAttempt, order: PaymentOrder) -> dict[str, str]:
+    """What WeChat is asked, as audit rows keep it (R7): nothing in it lets anybody pay or says who does."""
+    return {
+        "call": f"pay/transactions/{row.trade_type.lower()}", "out_trade_no": row.out_trade_no,
+        "amount": money.plain(order.amount), "time_expire": row.time_expire.isoformat(),
+    }  # fmt: skip
+
+
 @transactional
-def note_start(*, attempt_id: int, result: str, prepay_id: str | None = None, code_url: str | None = None) -> None:
+def note_start(
+    *, attempt_id: int, result: str, prepay_id: str | None = None, code_url: str | None = None, actor: Actor = _WECHAT
+) -> None:
     """How WeChat answered when the attempt was started: `ok` with its prepay, or the error's code."""
+    attempt = db.session.get_one(PaymentAttempt, attempt_id)
+    order = db.session.get_one(PaymentOrder, attempt.order_id)
+    audit.record(
+        actor, "payment.answered", target_type="order", target_id=order.order_id, order_id=order.order_id,
+        family_id=order.family_id, request=_asked(attempt, order),
+        answer={"result": result[:64], "prepay_id": bool(prepay_id), "code_url": bool(code_url)},
+        error=None if result == "ok" else result,
+    )  # fmt: skip
     values = {"start_result": result[:64], "updated_at": db_now()}
     if prepay_id or code_url:
         values |= {"prepay_id": prepay_id, "code_url": code_url}
@@ -130,6 +149,7 @@ def note_closed(*, out_trade_no: str, actor: Actor) -> None:
         audit.record(
             actor, "order.closed", target_type="order", target_id=order_id, order_id=order_id,
             family_id=order.family_id, new_status=order.status, after={"out_trade_no": out_trade_no},
+            answer={"out_trade_no": out_trade_no, "trade_state": "CLOSED"},
         )  # fmt: skip
     db.session.flush()
 

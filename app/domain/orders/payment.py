@@ -27,6 +27,16 @@ class Payment:
     openid: str | None = None
     success_at: datetime | None = None
 
+    def said(self) -> dict[str, str | None]:
+        """What WeChat said, as audit rows keep it (R7): who paid by the last of the openid only."""
+        return {
+            "trade_state": "SUCCESS", "transaction_id": self.transaction_id, "out_trade_no": self.out_trade_no,
+            "trade_type": self.trade_type, "mchid": self.mchid, "total": money.plain(self.total),
+            "currency": self.currency, "bank_type": self.bank_type,
+            "openid": None if self.openid is None else f"…{self.openid[-4:]}",
+            "success_at": None if self.success_at is None else self.success_at.isoformat(),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -48,16 +48,18 @@ def move(held: HeldRefund, event: Event, now: datetime, **values: Any) -> str:
 
 def record(
     held: HeldRefund, event: str, actor: Actor, *, old_status: str | None = None, reason: str | None = None,
-    error: str | None = None, **more: Any,
+    error: str | None = None, request: dict | None = None, answer: dict | None = None, **more: Any,
 ) -> None:  # fmt: skip
-    """The audit row of a step, on the refund and found by its order as well."""
+    """The audit row of a step, on the refund and found by its order as well. `request` and `answer` are WeChat's, as
+    far as they may be kept (R7)."""
     refund = held.refund
     audit.record(
         actor, f"refund.{event}", target_type="refund", target_id=refund.refund_no, family_id=refund.family_id,
         order_id=None if held.order is None else held.order.order_id,
         transaction_id=None if held.payment is None else held.payment.transaction_id,
         old_status=old_status, new_status=refund.status, reason=reason, error=error,
-        after={"amount": money.plain(refund.amount), "refund_to": refund.refund_to, **more},
+        after={"amount": money.plain(refund.amount), "refund_to": refund.refund_to, **more}, request=request,
+        answer=answer,
     )  # fmt: skip
 
 
@@ -131,11 +133,13 @@ def free_seat(held: HeldRefund, actor: Actor, now: datetime) -> bool:
 # ── what a success means ────────────────────────────────────────────────────────────────────────────
 
 
-def succeeded(held: HeldRefund, actor: Actor, before: str, *, remark: str, action: str = "succeeded") -> None:
+def succeeded(
+    held: HeldRefund, actor: Actor, before: str, *, remark: str, action: str = "succeeded", answer: dict | None = None
+) -> None:
     """After `move` to succeeded: audit, trial right, cases, the parent and the money group (O17)."""
     refund, order = held.refund, held.order
     note = f"微信退款单号 {refund.wechat_refund_id}" if refund.wechat_refund_id else None
-    record(held, action, actor, old_status=before, reason=note)
+    record(held, action, actor, old_status=before, reason=note, answer=answer)
     for kind in (CaseKind.REFUND_ABNORMAL, CaseKind.REFUND_FAILED):
         cases.settle_case(kind, refund.refund_no, settled_as="refunded", actor=actor)
     if order is not None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
+from app import money
 from app.db import db, db_now, transactional
 from app.domain.audit.actor import Actor
 from app.domain.cases import service as cases
@@ -51,6 +52,14 @@ class Word:
     amount: Decimal | None = None
     success_at: datetime | None = None
     account: str | None = None
+
+    def said(self) -> dict[str, str | None]:
+        """What WeChat said, as audit rows keep it (R7). The account is WeChat's own short text, such as 零钱."""
+        return {
+            "refund_no": self.refund_no, "status": self.status, "refund_id": self.refund_id,
+            "transaction_id": self.transaction_id, "amount": None if self.amount is None else money.plain(self.amount),
+            "success_at": None if self.success_at is None else self.success_at.isoformat(), "account": self.account,
+        }  # fmt: skip
 
 
 def goes_by_wechat(refund_no: str) -> bool:
@@ -99,10 +108,19 @@ def claim(*, refund_no: str, actor: Actor) -> Claimed | None:
         db.session.flush()
     else:
         old = refund_ending.move(held, Event.START, now, attempts=1, next_try_at=now + again)
-        refund_ending.record(held, "submitted", actor, old_status=old)
+        refund_ending.record(held, "submitted", actor, old_status=old, request=_asked(held))
     return Claimed(
         refund_no, held.payment.transaction_id, refund.amount, held.payment.total_fee, refund.reason, before
     )  # fmt: skip
+
+
+def _asked(held: HeldRefund) -> dict[str, str]:
+    """What WeChat is asked to do, as the audit row keeps it (R7)."""
+    refund, payment = held.refund, held.payment
+    return {
+        "call": "refund/domestic/refunds", "refund_no": refund.refund_no, "transaction_id": payment.transaction_id,
+        "amount": money.plain(refund.amount), "total": money.plain(payment.total_fee), "reason": refund.reason,
+    }  # fmt: skip
 
 
 def _free_at(refund: Refund, now: datetime) -> datetime | None:
@@ -124,7 +142,8 @@ def tried_again(*, refund_no: str, actor: Actor) -> None:
         held.refund.attempts += 1
         db.session.flush()
         refund_ending.record(
-            held, "submitted", actor, old_status=RefundStatus.PROCESSING, attempt=held.refund.attempts
+            held, "submitted", actor, old_status=RefundStatus.PROCESSING, attempt=held.refund.attempts,
+            request=_asked(held),
         )  # fmt: skip
 
 
@@ -139,7 +158,8 @@ def could_not_start(*, refund_no: str, code: str, text: str, permanent: bool, ac
     refund.error_code, refund.error = code[:64], text[:300] or None
     if permanent:
         before = refund_ending.move(held, Event.FAIL, now, next_try_at=None)
-        refund_ending.record(held, "failed", actor, old_status=before, error=f"{code} {text}".strip())
+        refund_ending.record(held, "failed", actor, old_status=before, error=f"{code} {text}".strip(),
+                             answer={"code": code[:64], "message": text[:300]})  # fmt: skip
         _board(held, CaseKind.REFUND_FAILED, "微信拒绝了这笔退款", actor)
         return
     db.session.flush()
@@ -180,9 +200,9 @@ def _act(held: HeldRefund, word: Word, actor: Actor) -> str:
     if word.status == SUCCESS:
         _succeed(held, word, actor, now)
     elif word.status == ABNORMAL:
-        _fail(held, actor, now)
+        _fail(held, word, actor, now)
     elif word.status == CLOSED:
-        _close(held, actor, now)
+        _close(held, word, actor, now)
     else:
         return _accepted(held, word, actor, now)
     return "settled"
@@ -195,8 +215,10 @@ def _accepted(held: HeldRefund, word: Word, actor: Actor, now: datetime) -> str:
             return "repeated"  # an old word: WeChat has said since that it failed
         # WeChat has it after all, whatever it said to the try.
         before = refund_ending.move(held, Event.RETRY, now, next_try_at=now + refund_rules.PAUSE, queries=0)
-        refund_ending.record(held, "submitted", actor, old_status=before)
+        refund_ending.record(held, "submitted", actor, old_status=before, answer=word.said())
         cases.settle_case(CaseKind.REFUND_FAILED, refund.refund_no, settled_as="accepted", actor=actor)
+    elif refund.wechat_status is None:
+        refund_ending.record(held, "accepted", actor, old_status=refund.status, answer=word.said())
     refund.wechat_status, refund.error_code, refund.error = word.status, None, None
     db.session.flush()
     if now - refund.decided_at > refund_rules.LONGEST:
@@ -217,25 +239,26 @@ def _succeed(held: HeldRefund, word: Word, actor: Actor, now: datetime) -> None:
         held, Event.SUCCEED, now, wechat_status=SUCCESS, succeeded_at=word.success_at or now, next_try_at=None,
         received_account=(word.account or "")[:64] or None, error_code=None, error=None,
     )  # fmt: skip
-    refund_ending.succeeded(held, actor, before, remark=f"已退回{word.account or '原支付账户'}"[:20])
+    refund_ending.succeeded(held, actor, before, remark=f"已退回{word.account or '原支付账户'}"[:20],
+                            answer=word.said())  # fmt: skip
 
 
-def _fail(held: HeldRefund, actor: Actor, now: datetime) -> None:
+def _fail(held: HeldRefund, word: Word, actor: Actor, now: datetime) -> None:
     before = refund_ending.move(
         held, Event.FAIL, now, wechat_status=ABNORMAL, next_try_at=None, error_code=ABNORMAL,
         error="收款账户异常，须在商户平台处理，或人工退款",
     )  # fmt: skip
-    refund_ending.record(held, "failed", actor, old_status=before, error=ABNORMAL)
+    refund_ending.record(held, "failed", actor, old_status=before, error=ABNORMAL, answer=word.said())
     cases.settle_case(CaseKind.REFUND_FAILED, held.refund.refund_no, settled_as="abnormal", actor=actor)
     _board(held, CaseKind.REFUND_ABNORMAL, "微信退款异常：收款账户不可用", actor)
 
 
-def _close(held: HeldRefund, actor: Actor, now: datetime) -> None:
+def _close(held: HeldRefund, word: Word, actor: Actor, now: datetime) -> None:
     before = refund_ending.move(
         held, Event.CLOSE, now, wechat_status=CLOSED, next_try_at=None, error_code=CLOSED, error="微信已关闭这笔退款"
     )
     refund_ending.give_up_amount(held)
-    refund_ending.record(held, "closed", actor, old_status=before, error=CLOSED)
+    refund_ending.record(held, "closed", actor, old_status=before, error=CLOSED, answer=word.said())
     _board(held, CaseKind.REFUND_FAILED, "微信关闭了这笔退款，没有退出，可重新申请", actor)
 
 

@@ -86,7 +86,8 @@ def _unknown(payment: Payment, actor: Actor) -> Settled:
     )  # fmt: skip
     if opened is not None:
         audit.record(actor, "payment.unknown", target_type="payment", target_id=payment.transaction_id,
-                     transaction_id=payment.transaction_id, after={"out_trade_no": payment.out_trade_no})  # fmt: skip
+                     transaction_id=payment.transaction_id, after={"out_trade_no": payment.out_trade_no},
+                     answer=payment.said())  # fmt: skip
     return Settled("unknown")
 
 
@@ -101,6 +102,7 @@ def _mismatch(payment: Payment, held: HeldOrder, problems: list[str], actor: Act
         audit.record(
             actor, "payment.mismatched", target_type="order", target_id=order.order_id, order_id=order.order_id,
             transaction_id=payment.transaction_id, family_id=order.family_id, error="；".join(problems),
+            answer=payment.said(),
         )  # fmt: skip
     return Settled("mismatch", order.order_id)
 
@@ -160,6 +162,7 @@ def _repeated(payment: Payment, held: HeldOrder, actor: Actor) -> Settled:
     audit.record(
         actor, "payment.repeated", target_type="order", target_id=order.order_id, order_id=order.order_id,
         transaction_id=payment.transaction_id, family_id=order.family_id, after={"amount": money.plain(payment.total)},
+        answer=payment.said(),
     )  # fmt: skip
     cases.open_case(
         CaseKind.DUPLICATE_PAYMENT, payment.transaction_id, title="同一订单付了两次，第二笔应退回",
@@ -193,6 +196,8 @@ def _note(
         reason=reason,
         after={"amount": money.plain(payment.total), "source": source, "booking": booking_id,
                "seat": "confirmed" if booking_id else "unseated"},
+        # What came over the counter was said by nobody outside.
+        answer=None if source == PaymentSource.OFFLINE else payment.said(),
     )  # fmt: skip
     told = {
         "course": session.course_name, "amount": money.plain(payment.total), "result": "支付成功",

@@ -85,5 +85,6 @@ def note_result(*, order_id: str, error: str | None, final: bool = False) -> Non
     )
     audit.record(
         _ACTOR, action, target_type="order", target_id=order_id, order_id=order_id, family_id=row.family_id,
-        new_status=status, error=error,
+        new_status=status, error=error, request={"call": "wxa/sec/order/upload_shipping_info", "order_id": order_id},
+        answer={"result": "ok" if error is None else error[:200]},
     )  # fmt: skip
