@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -161,6 +162,9 @@ class Proxy(Server):
     def launch(self, *more: str) -> None:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
         self.beside = [subprocess.Popen(check, **quiet) for check in self.checks]
+        # A proxy that looks before anybody answers takes every node for dead.
+        for number in range(1, len(self.checks) + 1):
+            _until_something_listens(int(self.environ[f"DESK_CHECK{number}"]))
         super().launch(*more)
 
     def answers(self) -> bool:
@@ -175,3 +179,13 @@ class Proxy(Server):
         for check in getattr(self, "beside", ()):
             check.kill()
             check.wait()
+
+
+def _until_something_listens(port: int, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"nobody listens at {port}")
