@@ -6,7 +6,6 @@ import time
 from datetime import timedelta
 
 from app import clock, doorbell, health
-from app.db import transactional
 from app.domain.audit import seals
 from app.domain.audit.actor import system
 from app.domain.bookings import reminders as class_reminders
@@ -16,7 +15,6 @@ from app.domain.ledger import arrears, watch
 from app.domain.makeups import asking, expiry
 from app.domain.offers import advance as offers
 from app.domain.outbox import housekeeping
-from app.domain.outbox import service as outbox
 from app.domain.people import attempts, limits
 from app.domain.questions import service as questions
 from app.domain.reconcile import health as health_of_money
@@ -228,22 +226,8 @@ def ledger_anchor() -> str:
 
 
 def clock_offset() -> str:
-    """How far this machine's clock is from the database's; the SYSTEM group hears of more than two seconds (Z13)."""
-    offset = health.clock_offset()
-    if abs(offset) > health.MAX_CLOCK_OFFSET:
-        _tell_clock(offset=offset)
-    return f"相差 {offset:+.3f} 秒"
-
-
-@transactional
-def _tell_clock(*, offset: float) -> None:
-    card = {
-        "title": "时钟偏差过大",
-        "colour": "red",
-        "lines": [["本机与数据库相差", f"{offset:+.1f} 秒"]],
-        "text": "截止时间按数据库时钟判断；请检查两边的 NTP 对时。",
-    }
-    outbox.tell_staff("system", "system.clock", card, dedupe=f"clock:{clock.now():%Y%m%d%H}", queue="urgent")
+    """How far this machine's clock is from the database's (Z13); the alert DeskClockOff tells of too much."""
+    return f"相差 {health.clock_offset():+.3f} 秒"
 
 
 def request_keys_cleanup() -> str:

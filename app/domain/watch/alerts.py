@@ -139,12 +139,11 @@ def _figure(rule: Rule, value: float) -> str:
 
 
 def lasting(span: timedelta) -> str:
-    """`3 天 4 小时`, `2 小时 5 分钟`, `5 分钟`."""
+    """`3 天 4 小时`, `2 小时 5 分钟`, `2 小时`, `5 分钟`."""
     minutes = int(span.total_seconds() // 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days:
-        return f"{days} 天 {hours} 小时"
-    return f"{hours} 小时 {minutes} 分钟" if hours else f"{minutes} 分钟"
+    parts = [(days, "天"), (hours, "小时")] if days else [(hours, "小时"), (minutes, "分钟")]
+    return " ".join(f"{count} {word}" for count, word in parts if count) or "不到 1 分钟"
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────

@@ -43,6 +43,7 @@ def kept() -> list[sa.Row]:
 
 def test_it_begins_lasts_and_ends(at):
     assert at(0, BAD) == at(4, BAD) == []
+    assert (alerts.lasting(45 * MINUTE / 60), alerts.lasting(120 * MINUTE)) == ("不到 1 分钟", "2 小时")
     assert at(5, BAD) == ["定时任务失败"]
     at(6, BAD)
     assert titles() == ["告警：定时任务失败"]
@@ -90,7 +91,7 @@ def test_not_to_know_is_neither_alarm_nor_recovery(at):
     assert titles() == ["告警：资金健康检查不符"]
 
 
-def test_the_job_judges_the_real_figures(app, monkeypatch):
+def test_a_clock_that_drifts_is_told(app, monkeypatch):
     monkeypatch.setattr(health, "clock_offset", lambda: -3.25)
     assert "3.2" in str(metrics_known.samples()["desk_clock_offset_seconds"])
     began = clock.now()

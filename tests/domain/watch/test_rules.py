@@ -8,7 +8,6 @@ import shutil
 import subprocess
 
 import pytest
-import yaml
 
 from app.config import ROOT
 from app.domain.policy.registry import POLICIES
@@ -18,7 +17,6 @@ from app.domain.watch.rules import Form, Pick, Rule, Samples, Severity
 
 FOLDER = ROOT / "deploy" / "alerts"
 USUAL = {name: POLICIES[name].parse(POLICIES[name].default) for name in alerts.policies()}
-#: the whole file's series: a rule must be quiet though others' metrics are there
 LINE = re.compile(r"(\w+)(?:\{([^}]*)\})? (\S+)")
 
 
@@ -46,9 +44,8 @@ def test_the_files_of_prometheus_are_those_of_the_catalogue():
     thresholds = {rule.name: alerts.threshold(rule, USUAL) for rule in RULES}
     assert (FOLDER / "desk.rules.yml").read_text() == promql.rules_file(thresholds)
     assert (FOLDER / "desk.test.yml").read_text() == promql.test_file()
-    [group] = yaml.safe_load((FOLDER / "desk.rules.yml").read_text())["groups"]
-    assert [one["alert"] for one in group["rules"]] == [rule.name for rule in RULES]
-    assert all(set(one["annotations"]) == {"summary", "description", "runbook"} for one in group["rules"])
+    written = (FOLDER / "desk.rules.yml").read_text()
+    assert re.findall(r"- alert: (\w+)", written) == [rule.name for rule in RULES]
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool on this machine")
