@@ -32,7 +32,7 @@ def main() -> None:
         options = ["-m", "not faults", "--cov", "--cov-report=term:skip-covered", "-n", workers]
         options += ["--no-loadscope-reorder", "--durations=25"]
     code = pytest(*chosen, *options)
-    failed = failures() if whole and code == 1 else []
+    failed = failures() if (whole or faults) and code == 1 else []
     if failed and len(failed) <= MOST:
         print("\nonce more, alone:", *failed, sep="\n  ", flush=True)
         code = pytest(*failed)
