@@ -188,11 +188,11 @@ class _Check:
         query = sa.text(f"SELECT {hashing.stored_row(self.dialect)} FROM wallet_transactions {rest}")  # noqa: S608
         result = self.connection.execute(query, execution_options={"yield_per": BATCH})
         if self.dialect == "sqlite":
-            for part in result.partitions():
+            for part in result.partitions(BATCH):
                 yield from map(b"".join, part)
                 self.progress(self.report.rows_read)
         else:
-            for part in result.scalars().partitions():
+            for part in result.scalars().partitions(BATCH):
                 yield from part
 
     # ── comparing ──
