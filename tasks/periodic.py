@@ -19,6 +19,7 @@ from app.domain.people import attempts, limits
 from app.domain.questions import service as questions
 from app.domain.reconcile import health as health_of_money
 from app.domain.reports import digest, escalation, waitlist_alarm
+from app.domain.retention import cleanup, quiet
 from app.domain.withdrawals import reminders as withdrawal_reminders
 from app.flows import bills, delivery, longjobs, payment_jobs, receipts, reconcile, refunds, shipping
 
@@ -241,3 +242,14 @@ def sign_in_cleanup() -> str:
     failures = attempts.forget_before(moment=before)
     counts = limits.forget_before(moment_seconds=int(before.timestamp()))
     return f"清理 {failures + counts} 条"
+
+
+def data_cleanup() -> str:
+    """What has been kept long enough (S12)."""
+    gone = [f"{line.word} {line.rows}" for line in cleanup.run(system("data_cleanup")) if line.rows]
+    return "清理 " + "、".join(gone) if gone else "没有到期的数据"
+
+
+def families_erase() -> str:
+    """Families of whom nobody has heard for years (S8)."""
+    return f"删除 {quiet.erase_due(system('families_erase'))} 户的个人信息"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, abort, request
 
 from app.column_types import canonical_json
-from app.domain.audit import actions, queries
+from app.domain.audit import actions, archives, queries
 from app.domain.audit.queries import AuditFilter
 from app.domain.people.roles import Permission
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
@@ -30,6 +30,7 @@ def index():
         pages=page_links(page, "audit.index"),
         sealed=queries.sealed_up_to(),
         seal=queries.last_seal(),
+        archived=archives.all_of_them(),
         args=request.args,
     )
 

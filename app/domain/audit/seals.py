@@ -17,10 +17,11 @@ from sqlalchemy.exc import IntegrityError
 from app import clock
 from app.column_types import canonical_json
 from app.db import db, transactional
-from app.domain.audit.models import AuditEntry, AuditSeal
+from app.domain.audit.models import AuditArchive, AuditEntry, AuditSeal
 
 _log = AuditEntry.__table__
 _seals = AuditSeal.__table__
+_archives = AuditArchive.__table__
 
 #: rows younger than this are left for the next seal
 REST = timedelta(seconds=60)
@@ -43,13 +44,15 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`broken` is None when every seal holds. `head` is the newest good seal's hash in hex."""
+    """`broken` is None when every seal holds. `head` is the newest good seal's hash in hex. `archived` rows have left
+    for files: their seals are held to the chain, the files to themselves (`flask audit check`)."""
 
     seals: int
     rows: int
     unsealed: int
     head: str | None
     broken: Broken | None
+    archived: int = 0
 
 
 def seal_due() -> int:
@@ -97,15 +100,22 @@ def _end_of_batch(after: int) -> int | None:
 def verify() -> Verified:
     """Recompute every seal from the rows as they are now; stops at the first that does not hold."""
     previous: bytes | None = None
-    after = seals = covered = 0
+    after = seals = covered = archived = 0
+    heads = dict(db.session.execute(sa.select(_archives.c.last_id, _archives.c.head_hash)).all())
+    gone = max(heads, default=0)
     for seal in _stream(_seals.select().order_by(_seals.c.id)):
-        rows, digest = _digest(previous, db.session.execute(_range(after, seal.last_id)))
+        if seal.last_id <= gone:
+            # Its rows lie in a file. An archive ends with the hash of its last seal, which ties both together.
+            rows, digest = seal.rows, heads.pop(seal.last_id, seal.hash)
+        else:
+            rows, digest = _digest(previous, db.session.execute(_range(after, seal.last_id)))
         if digest != seal.hash or seal.prev_hash != previous or seal.first_id != after + 1 or rows != seal.rows:
             broken = Broken(seal.id, seal.first_id, seal.last_id, seal.rows, rows)
-            return Verified(seals, covered, 0, previous.hex() if previous else None, broken)
-        seals, covered, previous, after = seals + 1, covered + rows, seal.hash, seal.last_id
+            return Verified(seals, covered, 0, previous.hex() if previous else None, broken, archived)
+        seals, previous, after = seals + 1, seal.hash, seal.last_id
+        covered, archived = (covered, archived + rows) if seal.last_id <= gone else (covered + rows, archived)
     unsealed = db.session.execute(sa.select(sa.func.count()).where(_log.c.id > after)).scalar_one()
-    return Verified(seals, covered, unsealed, previous.hex() if previous else None, None)
+    return Verified(seals, covered, unsealed, previous.hex() if previous else None, None, archived)
 
 
 def _stream(query: sa.Select) -> Iterator:
@@ -123,11 +133,25 @@ def _range(after: int, upto: int) -> sa.Select:
     return sa.select(_log).where(_log.c.id > after, _log.c.id <= upto).order_by(_log.c.id)
 
 
+def line(row: sa.Row) -> str:
+    """A row as the text that its seal's hash covers: every column, canonical."""
+    return canonical_json(
+        {name: value.isoformat() if name == "created_at" else value for name, value in row._mapping.items()}
+    )
+
+
+def chained(previous: bytes | None, lines: list[bytes]) -> bytes:
+    """The hash of a seal over these lines after the seal before."""
+    sums = hashlib.sha256(previous or bytes(32))
+    for one in lines:
+        sums.update(one + b"\n")
+    return sums.digest()
+
+
 def _digest(previous: bytes | None, rows) -> tuple[int, bytes]:
     """Every column of every row, one canonical line each, after the seal before."""
     sums, count = hashlib.sha256(previous or bytes(32)), 0
     for row in rows:
-        values = {name: value.isoformat() if name == "created_at" else value for name, value in row._mapping.items()}
-        sums.update(canonical_json(values).encode() + b"\n")
+        sums.update(line(row).encode() + b"\n")
         count += 1
     return count, sums.digest()

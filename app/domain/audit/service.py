@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import clock, ids
-from app.domain.audit.actor import Actor
+from app.domain.audit.actor import Actor, ActorType
 from app.domain.audit.models import AuditEntry
 from app.prepared import Prepared
 
@@ -36,7 +36,7 @@ def record(
             "created_at": clock.now(),
             "actor_type": actor.type,
             "actor_id": actor.id,
-            "actor_name": actor.name[:64],
+            "actor_name": _name(actor),
             "action": action,
             "target_type": target_type,
             "target_id": str(target_id),
@@ -56,3 +56,10 @@ def record(
             "request_id": actor.request_id or ids.request_id(),
         },
     )
+
+
+def _name(actor: Actor) -> str:
+    """Staff by name. A parent by number: what is written here can never be deleted, and their names must be (S8)."""
+    if actor.type == ActorType.PARENT:
+        return "家长" if actor.id is None else f"家长 {actor.id}"
+    return actor.name[:64]

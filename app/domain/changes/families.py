@@ -114,7 +114,7 @@ def merge_families(
         execute(table.update().where(table.c.family_id == from_family_id).values(family_id=into_family_id))
     # The people first: the rows of the ledger tell the family that they now belong to.
     merging.move(
-        pair.out, pair.into, moved, key=f"merge:{from_family_id}", reason=f"家庭合并：{pair.source.name}", actor=actor
+        pair.out, pair.into, moved, key=f"merge:{from_family_id}", reason=f"家庭合并：家庭 {pair.source.id}", actor=actor
     )
     merging.close_into(pair.out, pair.into)
     pair.source.merged_into = into_family_id

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock, ids, money
-from app.db import RequestKey, db, db_now, transactional
+from app.db import RequestKey, db, db_now, require_transaction, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor, ActorType
 from app.domain.ledger.errors import WalletClosed
@@ -108,6 +108,12 @@ def close(*, family_id: int, reason: str, actor: Actor, request_key: RequestKey 
     Raises WalletNotEmpty, WalletHasOpenItems, WalletClosed.
     """
     wallet, reason = _begin(family_id, reason, actor)
+    end(wallet, reason, actor)
+
+
+def end(wallet: LockedWallet, reason: str, actor: Actor) -> None:
+    """Building block: close a wallet that the caller has locked. Raises WalletNotEmpty, WalletHasOpenItems."""
+    require_transaction()
     if wallet.balance != ZERO:
         raise WalletNotEmpty(
             f"当前余额 {money.yuan(wallet.balance)}，须先清零才能关闭钱包",

@@ -67,4 +67,12 @@ JOBS: tuple[Job, ...] = (
     Job("clock_offset", "tasks.periodic.clock_offset", "检查本机与数据库的时钟", every=60),
     Job("request_keys_cleanup", "tasks.periodic.request_keys_cleanup", "清理过期的请求去重记录", cron="23 * * * *"),
     Job("sign_in_cleanup", "tasks.periodic.sign_in_cleanup", "清理过期的登录失败与限流计数", cron="53 * * * *"),
+    Job("data_cleanup", "tasks.periodic.data_cleanup", "清理已满保留期限的数据", cron="17 2 * * *", lease=7200),
+    Job(
+        "families_erase",
+        "tasks.periodic.families_erase",
+        "删除多年没有往来的家庭的个人信息",
+        cron="43 2 * * *",
+        lease=3600,
+    ),
 )

@@ -107,12 +107,14 @@ def update_student(
         raise Invalid.field("level_id", "没有这个级别")
     if status not in set(ProfileStatus):
         raise Invalid.field("status", "请选择学员状态")
-    before = _student_facts(profile)
+    before, notes = _student_facts(profile), clean(notes, NOTES_MAX) or None
+    # What is noted of a child stays out of the log, which keeps everything (S8): it says that it changed.
+    renoted = {"fields": ["notes"]} if notes != profile.notes else {}
     profile.level_id, profile.level_confirmed = level_id, level_id is not None
-    profile.notes, profile.status = clean(notes, NOTES_MAX) or None, status
+    profile.notes, profile.status = notes, status
     audit.record(
         actor, "profile.updated", target_type="profile", target_id=profile.id, family_id=profile.family_id,
-        before=before, after=_student_facts(profile),
+        before=before, after=_student_facts(profile) | renoted,
     )  # fmt: skip
 
 
@@ -120,6 +122,5 @@ def _student_facts(profile: Profile) -> dict:
     return {
         "level_id": profile.level_id,
         "level_confirmed": profile.level_confirmed,
-        "notes": profile.notes,
         "status": profile.status,
     }

@@ -77,7 +77,7 @@ def _register(
             actor, "user.registered", target_type="user", target_id=user.id, family_id=user.family_id,
             new_status=user.member_status,
         )  # fmt: skip
-    if consent_version and consent_version != user.consent_version:
+    if consent_version and (consent_version != user.consent_version or user.consent_withdrawn_at is not None):
         record_consent(user, consent_version, actor)
     return Registered(user.id, user.family_id, created)
 
@@ -112,7 +112,7 @@ def record_consent(user: User, version: str, actor: Actor) -> None:
     """Building block: the parent agreed to this text on how the child's data is handled, now (S8)."""
     require_transaction()
     before = {"consent_version": user.consent_version} if user.consent_version else None
-    user.consent_version, user.consent_at = version, clock.now()
+    user.consent_version, user.consent_at, user.consent_withdrawn_at = version, clock.now(), None
     audit.record(
         actor, "user.consented", target_type="user", target_id=user.id, family_id=user.family_id,
         before=before, after={"consent_version": version},

@@ -57,7 +57,7 @@ def ask(*, transaction_id: int, text: str, actor: Actor, request_key: RequestKey
         raise QuestionOpen from error
     audit.record(
         actor, "question.asked", target_type="question", target_id=question.id, family_id=moved.family_id,
-        transaction_id=transaction_id, new_status=QuestionStatus.OPEN, after={"text": text},
+        transaction_id=transaction_id, new_status=QuestionStatus.OPEN,
     )  # fmt: skip
     _card(question, moved, "家长对流水有疑问", [["提问人", actor.name]], f"question{question.id}:asked")
     return question.id
@@ -84,7 +84,6 @@ def answer(*, question_id: int, text: str, actor: Actor, request_key: RequestKey
     audit.record(
         actor, "question.answered", target_type="question", target_id=question_id, family_id=moved.family_id,
         transaction_id=question.transaction_id, old_status=QuestionStatus.OPEN, new_status=QuestionStatus.ANSWERED,
-        after={"answer": text},
     )  # fmt: skip
     outbox.tell_in_app(
         family_id=moved.family_id, user_id=question.user_id, type="balance_changed", title="流水疑问已答复",
