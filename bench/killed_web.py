@@ -136,7 +136,12 @@ class KilledWeb:
     def __exit__(self, *_):
         self._stop.set()
         self.process.terminate()
-        self.process.wait(timeout=30)
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            # Its workers end by themselves once their master is gone.
+            self.process.kill()
+            self.process.wait()
 
     def start_killing(self) -> None:
         threading.Thread(target=self._kill, daemon=True).start()

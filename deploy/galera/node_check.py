@@ -15,8 +15,8 @@ ASK = (
     " 'wsrep_ready'), (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
     " 'wsrep_local_state'), @@global.read_only)"
 )
-#: ready, synced, and nobody has made it read-only
-WELL = "ON 4 0"
+#: ready, synced, and nobody has made it read-only, as versions differ in saying so
+WELL = {"ON 4 0", "ON 4 OFF"}
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     class Check(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             said = state(asked.client)
-            self.send_response(200 if said == WELL else 503)
+            self.send_response(200 if said in WELL else 503)
             self.end_headers()
             self.wfile.write(f"{said}\n".encode())
 
