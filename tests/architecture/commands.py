@@ -52,7 +52,8 @@ def _unknown(group: click.Group, words: tuple[str, ...]) -> str:
     for number, word in enumerate(words):
         if isinstance(command, click.Group):
             if not re.fullmatch(r"[a-z][a-z-]*", word):
-                return "" if number else word  # 「flask backup …」 speaks about all of them
+                # 「flask backup …」 speaks about all of them
+                return "" if number or word == "…" else word
             if word not in command.commands:
                 return word
             command = command.commands[word]
