@@ -15,7 +15,7 @@ def connect(port: int) -> pymysql.Connection:
     return pymysql.connect(host="127.0.0.1", port=port, user="root", connect_timeout=5)
 
 
-def oversell_without_guard(nodes: list[Node], rounds: int = 20) -> int:
+def oversell_without_guard(nodes: list[Node], rounds: int = 60) -> int:
     """Children more than seats, over all rounds: each client locks the class, counts, and writes a row elsewhere."""
     nodes[0].query("CREATE DATABASE IF NOT EXISTS control")
     nodes[0].query("CREATE TABLE control.classes (id INT PRIMARY KEY, seats INT NOT NULL)")
