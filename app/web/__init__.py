@@ -17,6 +17,7 @@ BLUEPRINTS = (
     "app.web.home",
     "app.web.help",
     "app.web.search",
+    "app.web.erasure",
     "app.web.families",
     "app.web.families_moves",
     "app.web.desk",

@@ -111,6 +111,25 @@ def test_app_cannot_rewrite_history(server, table, statement):
 
 
 @needs_mysql
+def test_app_archives_nothing(server):
+    """Rows leave the log by `migrate` alone, and only those that an archive names."""
+    entry = (
+        "INSERT INTO audit_log (created_at, actor_type, actor_name, action, target_type, target_id)"
+        " VALUES (NOW(6), 'system', 'test', 'a.b', 'thing', '1')"
+    )
+    archive = (
+        "INSERT INTO audit_archives VALUES (1, '2016-03-01', 'f', 'x', 1, {}, 1, REPEAT('x', 32), 'm', NOW(6))"
+    )
+    assert server.try_as("app", entry) == 0
+    assert server.try_as("app", archive.format(9)) == 1142
+    assert server.try_as("migrate", "DELETE FROM audit_log") == 1644
+    assert server.try_as("migrate", archive.format(1_000_000)) == 0
+    assert server.try_as("app", "DELETE FROM audit_log") == 1142
+    assert server.try_as("migrate", "DELETE FROM audit_archives") == 1644
+    assert server.try_as("migrate", "DELETE FROM audit_log") == 0
+
+
+@needs_mysql
 @pytest.mark.parametrize(
     "statement",
     ["DROP TRIGGER wallet_transactions_no_update", "CREATE TABLE t (id INT)", "ALTER TABLE wallets ADD x INT",

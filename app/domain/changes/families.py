@@ -113,9 +113,9 @@ def merge_families(
     for table in (_p, _o, _refunds, _b, _c, _lots, _asked, _u, _staff, _cases, _waits):
         execute(table.update().where(table.c.family_id == from_family_id).values(family_id=into_family_id))
     # The people first: the rows of the ledger tell the family that they now belong to.
-    merging.move(
-        pair.out, pair.into, moved, key=f"merge:{from_family_id}", reason=f"家庭合并：家庭 {pair.source.id}", actor=actor
-    )
+    # A movement stays for ever: it names the family by its number (S8).
+    reason = f"家庭合并：家庭 {pair.source.id}"
+    merging.move(pair.out, pair.into, moved, key=f"merge:{from_family_id}", reason=reason, actor=actor)
     merging.close_into(pair.out, pair.into)
     pair.source.merged_into = into_family_id
     index_families(list(pair.ids))
@@ -245,7 +245,7 @@ def _finish_move(
 ) -> PersonMoved:  # fmt: skip
     """Money, index, traces. The key of the money is the request's for ever (R5)."""
     key = f"move:{request_key.scope}:{request_key.key}" if request_key else f"move:{ids.new_hex()}"
-    reason = f"{word}转到{pair.target.name}"
+    reason = f"{word}转到家庭 {pair.target.id}"
     merging.move(pair.out, pair.into, amount, key=key, reason=reason, actor=actor)
     index_families(list(pair.ids))
     db.session.expire_all()
