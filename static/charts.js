@@ -23,6 +23,16 @@ function tones() {
   };
 }
 
+// A heat map mixes its colours and must read them, which it cannot where they are written as light-dark(…).
+function solid(colour) {
+  const probe = document.createElement('span');
+  probe.style.color = colour;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
 const number = new Intl.NumberFormat('zh-CN');
 const yuan = new Intl.NumberFormat('zh-CN', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 function written(value, unit) {
@@ -56,11 +66,12 @@ function option(spec, colour) {
     },
   };
   if (spec.kind === 'heat') {
-    const cells = spec.rows.flatMap((row, y) => row.data.map((value, x) => [x, y, Number(value)]));
+    // Where there is nothing to measure the cell stays empty, which is not the same as nothing.
+    const cells = spec.rows.flatMap((row, y) => row.data.flatMap((value, x) => (value === null ? [] : [[x, y, Number(value)]])));
     return {
       ...base,
       xAxis: { type: 'category', data: spec.labels, ...axis }, yAxis: { type: 'category', data: spec.rows.map((row) => row.name), inverse: true, ...axis },
-      visualMap: { show: false, min: 0, max: Math.max(1, ...cells.map((cell) => cell[2])), inRange: { color: [colour.surface, colour.active] } },
+      visualMap: { show: false, min: 0, max: Math.max(1, ...cells.map((cell) => cell[2])), inRange: { color: [solid(colour.surface), solid(colour.active)] } },
       tooltip: { ...base.tooltip, formatter: ({ value }) => `${spec.rows[value[1]].name} ${spec.labels[value[0]]}  ${written(value[2], unit)}` },
       series: [{ type: 'heatmap', data: cells, itemStyle: { borderWidth: 2, borderColor: colour.surface } }],
     };

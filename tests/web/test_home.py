@@ -124,6 +124,10 @@ def test_bookings_by_studio_day_and_whether_they_still_stand(app):
         ("2026-11-20", 1, 0),
         ("2026-11-21", 1, 1),
     ]
+    with clock.travel(to=NOON):
+        browser = Browser(app).sign_in("front_desk")
+        [link] = re.findall(r'href="(/reports/behaviour/rows/made[^"]*)"', browser.get("/").get_data(as_text=True))
+        assert browser.get(link.replace("&amp;", "&")).get_data(as_text=True).count("<tr data-row") == 2
 
 
 def test_offers_of_each_week_and_how_many_were_taken(app):
