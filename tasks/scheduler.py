@@ -25,6 +25,7 @@ from app.domain.outbox import jobs
 from app.domain.outbox.jobs import LEADER, Job, Run
 from app.domain.outbox.schedule import JOBS
 from app.errors import DomainError
+from app.flows.outage import Outage
 from tasks import schedule
 
 log = logging.getLogger("desk.scheduler")
@@ -56,6 +57,7 @@ class Scheduler:
         self._began = clock.now()
         self.leads = False
         self._away = False
+        self._outage = Outage()
 
     def run(self) -> None:
         """Until SIGTERM."""
@@ -80,9 +82,11 @@ class Scheduler:
         """Renew the lease when it is time, and start what is due."""
         try:
             with self._app.app_context():
-                if not self._lead():
-                    return
-                known = jobs.runs()
+                leads = self._lead()
+                known = jobs.runs() if leads else {}
+                self._outage.back()
+            if not leads:
+                return
             if self._away:
                 log.info("the database is back")
             self._away = False
@@ -92,6 +96,8 @@ class Scheduler:
             if not self._away:
                 log.warning("the database is away, waiting", extra={"error": type(error).__name__})
             self._away = True
+            with self._app.app_context():
+                self._outage.away()
             return
         self._start_due(known)
 
