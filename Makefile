@@ -6,7 +6,7 @@ SETUP := $(PYTHON) scripts/setup.py
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults drill lint format bench assets clean
+.PHONY: help run test test-faults drill lint security format bench assets clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -33,6 +33,10 @@ lint: ## Style, security and the project's own rules
 	@$(PY) -m ruff format --check .
 	@$(PY) -m bandit -q -c pyproject.toml -r app tasks sandbox scripts
 	@$(PY) -m scripts.rules
+
+security: ## Attack a product of its own and write docs/security.md (ARGS="static tests", ARGS="--help")
+	@$(SETUP) test
+	@$(PY) -m scripts.security $(ARGS)
 
 format: ## Rewrite the code in the project's style
 	@$(SETUP) lint
