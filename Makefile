@@ -47,6 +47,10 @@ bench: ## Measure, each figure beside its floor of the same run (ARGS="--full" f
 	@$(SETUP) test
 	@$(PY) -m bench.run $(ARGS)
 
+pictures: ## Take the pictures of the README and the handbook anew, by the journeys that pass those pages
+	@$(SETUP) test
+	@DESK_TAKE_PICTURES=1 $(PY) -m pytest -q tests/e2e -k "not mysql"
+
 assets: ## Build the front-end files again
 	@$(SETUP) assets
 

@@ -19,7 +19,7 @@ from app.db import db
 from app.domain.people.models import Staff, StaffStatus
 from app.domain.people.roles import MONEY_ROLES, Role
 from app.domain.policy import service as policy
-from app.flows import key_checks, outside_checks
+from app.flows import installed_checks, key_checks, outside_checks
 from app.flows.outside_checks import ERROR, OK, WARNING, Finding
 
 _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "red")}
@@ -124,6 +124,8 @@ def _parts() -> Iterator[Finding]:
 def _data() -> Iterator[Finding]:
     try:
         yield from key_checks.data_keys()
+        yield from installed_checks.rights()
+        yield from installed_checks.periodic_jobs()
         yield from _people()
     except sa.exc.SQLAlchemyError as error:
         yield Finding("数据", WARNING, f"没有检查：{type(error).__name__}", "先让数据库和数据表就绪")
