@@ -30,6 +30,7 @@ from app.domain.people.models import Family, Level, Profile, Staff, User
 from app.domain.search import queries as search
 from app.domain.waitlist.models import SeatRelease
 from sandbox.parents import DEMO_PARENTS
+from tests.cli.demo_months import check_months
 from tests.conftest import make_settings
 from tests.domain.makeups.steps import whole
 
@@ -68,6 +69,7 @@ def test_the_demo_from_nothing_to_large(live_app):
         _check_makeups()
         _check_waits()
         assert ledger_is_true()
+        assert check_months(live_app) >= 2
         made = counts()
 
         assert run(live_app, "seed").exit_code == 0
