@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
+import platform
 import time
 from datetime import timedelta
 
@@ -51,7 +51,7 @@ class Outage:
         if not bot.url:
             return True  # nobody to tell
         lasted = lasting(timedelta(seconds=time.monotonic() - (self._since or 0.0)))
-        card = {"title": title, "colour": colour, "lines": [["机器", socket.gethostname()], ["已持续", lasted]],
+        card = {"title": title, "colour": colour, "lines": [["机器", platform.node()], ["已持续", lasted]],
                 "text": text}  # fmt: skip
         try:
             feishu.send(bot.url, bot.secret, feishu.card_body(card, settings.public_url))
