@@ -49,7 +49,20 @@ class Base(DeclarativeBase):
     )
 
 
-db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False, "autoflush": True})
+class _Database(SQLAlchemy):
+    """Ends a request's session without a word where its connection has died."""
+
+    def _teardown_session(self, exc: BaseException | None) -> None:
+        try:
+            super()._teardown_session(exc)
+        except DBAPIError:
+            # The answer is made, and what it says has been committed or only read: a ROLLBACK that nobody hears must
+            # not turn it into a 500.
+            log.warning("a connection died before its session was closed")
+            self.session.registry.clear()
+
+
+db = _Database(model_class=Base, session_options={"expire_on_commit": False, "autoflush": True})
 
 
 # ── connections ─────────────────────────────────────────────────────────────────────────────────────
