@@ -14,7 +14,7 @@ from app.domain.ledger import arrears
 from app.domain.ledger.models import LedgerAnchor
 from app.domain.reconcile import health as money_health
 from app.domain.reconcile import queries as reconcile
-from app.domain.reports import deadlines, filling, makeups_checks, waitlist_checks
+from app.domain.reports import deadlines, filling, makeups_checks, payments_checks, waitlist_checks
 from app.domain.reports.payments import Span
 
 
@@ -79,6 +79,23 @@ def _waitlist() -> Iterable[Metric]:
     yield broken
 
 
+def _payments() -> Iterable[Metric]:
+    found, line = payments_checks.checks(_two_days())
+    judged = GaugeMetricFamily("desk_payment_promises", "Payments and holds of these two days", labels=["promise"])
+    broken = GaugeMetricFamily("desk_payment_promises_broken", "Those not kept to", labels=["promise"])
+    for name, one in found.items():
+        judged.add_metric([name], one.judged)
+        broken.add_metric([name], one.broken)
+    yield judged
+    yield broken
+    # Without an order that was paid there is no time it took.
+    took = GaugeMetricFamily("desk_payment_seconds", "Seconds from order to seat in these days", labels=["quantile"])
+    for quantile, seconds in (("0.5", line.median), ("0.9", line.p90)):
+        if seconds is not None:
+            took.add_metric([quantile], seconds)
+    yield took
+
+
 def _money() -> Iterable[Metric]:
     held = GaugeMetricFamily(
         "desk_money_check_held_timestamp", "When an invariant of the money last held", labels=["check"]
@@ -125,4 +142,4 @@ def _seats() -> Iterable[Metric]:
     yield GaugeMetricFamily("desk_waitlist_waiting", "Students who wait for a seat", value=filling.waiting())
 
 
-READS = (_anchors, _arrears, _deadlines, _seats, _waitlist, _makeups, _money)
+READS = (_anchors, _arrears, _deadlines, _seats, _waitlist, _makeups, _payments, _money)
