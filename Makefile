@@ -6,7 +6,7 @@ SETUP := $(PYTHON) scripts/setup.py
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults drill lint security format bench assets clean
+.PHONY: help run test test-faults drill lint security format bench pictures assets clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
