@@ -32,7 +32,7 @@ def _run(*command: str, **env: str) -> subprocess.CompletedProcess:
 
 def static() -> Result:
     """ruff's security rules, bandit, and the project's own rules."""
-    ruff = json.loads(_run("ruff", "check", ".", "--select", "S", "--output-format", "json").stdout)
+    ruff = json.loads(_run("ruff", "check", ".", "--select", "S", "--ignore", "S101", "--output-format", "json").stdout)
     bandit = json.loads(
         _run("bandit", "-q", "-c", "pyproject.toml", "-r", "app", "tasks", "sandbox", "scripts", "-f", "json").stdout
     )

@@ -31,6 +31,7 @@ def addresses(app) -> dict[str, str]:
     return found
 
 
+@pytest.mark.faults
 def test_every_page(app, record_property):
     found = addresses(app)
     spoilt = hostile.spoil()
