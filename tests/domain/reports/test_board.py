@@ -41,8 +41,8 @@ def case(hours: float, family=None) -> int:
 def difference(hours: float, family=None) -> int:
     values = {
         "day": clock.today(), "source": "books", "kind": "adjustment", "key": f"k{hours}", "expected": "100.00",
-        "found": "0.00", "expected_amount": Decimal("100.00"), "digest": "0" * 64, "status": "open", "opened_at": ago(hours),
-        "seen_at": ago(hours), "family_id": family and family.id,
+        "found": "0.00", "expected_amount": Decimal("100.00"), "digest": "0" * 64, "status": "open",
+        "opened_at": ago(hours), "seen_at": ago(hours), "family_id": family and family.id,
     }  # fmt: skip
     with transaction():
         return db.session.execute(sa.insert(ReconcileDifference).values(values)).lastrowid
