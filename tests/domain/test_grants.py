@@ -117,9 +117,7 @@ def test_app_archives_nothing(server):
         "INSERT INTO audit_log (created_at, actor_type, actor_name, action, target_type, target_id)"
         " VALUES (NOW(6), 'system', 'test', 'a.b', 'thing', '1')"
     )
-    archive = (
-        "INSERT INTO audit_archives VALUES (1, '2016-03-01', 'f', 'x', 1, {}, 1, REPEAT('x', 32), 'm', NOW(6))"
-    )
+    archive = "INSERT INTO audit_archives VALUES (1, '2016-03-01', 'f', 'x', 1, {}, 1, REPEAT('x', 32), 'm', NOW(6))"
     assert server.try_as("app", entry) == 0
     assert server.try_as("app", archive.format(9)) == 1142
     assert server.try_as("migrate", "DELETE FROM audit_log") == 1644
