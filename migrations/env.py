@@ -6,23 +6,23 @@ from alembic import context
 from flask import current_app
 
 from app.db import db
+from migrations import waiting
 
 
 def run() -> None:
-    engine = db.engine
-    with engine.connect() as connection:
-        if engine.dialect.name != "sqlite":
-            # The web's statement limit is too short for an index over millions of rows.
-            if "MariaDB" in str(connection.connection.dbapi_connection.get_server_info()):
-                connection.exec_driver_sql("SET max_statement_time=0")
-            connection.commit()
-        context.configure(
-            connection=connection,
-            target_metadata=db.metadatas[None],
-            render_as_batch=True,
-            compare_type=False,
-            transaction_per_migration=True,
-        )
+    with db.engine.connect() as connection:
+        waiting.prepare(connection)
+        options = {
+            "connection": connection,
+            "target_metadata": db.metadatas[None],
+            "render_as_batch": True,
+            "compare_type": False,
+            "transaction_per_migration": True,
+        }
+        context.configure(**options)
+        # What the command wants done is known only to the context; commands that run no step have none.
+        if steps := context.get_context().opts.get("fn"):
+            context.configure(**options, fn=waiting.patiently(steps))
         with context.begin_transaction():
             context.run_migrations()
 

@@ -1,17 +1,20 @@
-"""Migrations: up, down and up again with data; and once more after being cut off at any point (Z8)."""
+"""Migrations: up, down and up again with data; once more after being cut off at any point; while others work (Z8)."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import flask_migrate
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from app import create_app, health
 from app.db import db
 from app.domain.ledger import verify
+from migrations import waiting
 from tests import databases, factories
 from tests.conftest import make_settings
 from tests.databases import FreshDatabase
@@ -159,3 +162,49 @@ def test_downgrade_runs_again_after_being_cut_off(empty_app):
         except Killed:
             forget_connections()
     assert {name for name in shape() if name not in ("alembic_version", "triggers")} == set()
+
+
+@contextmanager
+def families_read(seconds: float) -> Iterator[None]:
+    """Somebody's transaction has read the families and stays open for so long: no ALTER TABLE passes it."""
+    connection = db.engine.connect()
+    connection.exec_driver_sql("SELECT COUNT(*) FROM families")
+    end = threading.Timer(seconds, connection.close)
+    end.start()
+    try:
+        yield
+    finally:
+        end.join()
+
+
+def test_a_step_comes_again_while_a_transaction_holds_its_table(live_app, monkeypatch):
+    """With its control: a step that tries once fails, and then nothing of it is there."""
+    monkeypatch.setattr(waiting, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(waiting, "PAUSE_SECONDS", 0.1)
+    with live_app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            pytest.skip("one writer at a time, who waits by himself")
+        downgrade("0017_watch")
+        with monkeypatch.context() as control, families_read(1.5):
+            control.setattr(waiting, "TRIES", 1)
+            with pytest.raises(OperationalError, match="1205"):
+                upgrade("0018_retention")
+        assert health.current_revision() == "0017_watch"
+        assert "erased_at" not in {column["name"] for column in sa.inspect(db.engine).get_columns("families")}
+        with families_read(2.5):
+            upgrade("0018_retention")
+        assert health.current_revision() == "0018_retention"
+        assert "erased_at" in {column["name"] for column in sa.inspect(db.engine).get_columns("families")}
+
+
+def test_long_work_has_no_limit_and_its_connection_ends_with_it(live_app):
+    with live_app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            pytest.skip("no limits by statement")
+        with db.engine.connect() as connection:
+            waiting.prepare(connection)
+            driver = connection.connection.dbapi_connection
+            limits = connection.exec_driver_sql("SELECT @@max_statement_time, @@lock_wait_timeout").one()
+            assert (*limits, driver._read_timeout) == (0, waiting.LOCK_SECONDS, None)
+        with db.engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT @@max_statement_time").scalar_one() > 0
