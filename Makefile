@@ -6,7 +6,7 @@ SETUP := $(PYTHON) scripts/setup.py
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults drill lint security format bench pictures assets clean
+.PHONY: help run test test-faults coverage drill lint security format bench pictures assets clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -26,6 +26,10 @@ test-faults: ## The slow proofs: processes killed again and again, long walks (A
 drill: ## Own servers and clusters killed for minutes or hours (ARGS="chaos", ARGS="galera"; without it the list)
 	@$(SETUP) test
 	@$(PY) -m tests.drills $(ARGS)
+
+coverage: ## All tests once more, counting the lines and branches that they reach (twice the time)
+	@$(SETUP) test
+	@$(PY) scripts/test.py --coverage $(ARGS)
 
 lint: ## Style, security and the project's own rules
 	@$(SETUP) lint

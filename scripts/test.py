@@ -1,4 +1,5 @@
-"""`make test`: the suite with coverage, or what ARGS names without it. `make test-faults`: the slow proofs.
+"""`make test`: the suite, or what ARGS names. `make test-faults`: the slow proofs. `make coverage`: both, counting the
+lines and branches that they reach, which takes twice the time.
 
 Tests that start processes and watch the clock share the machine with those that run beside them. A few that fail in
 the whole suite are run once more, alone, and named; a second failure is a failure: docs/decisions/0018-once-more.md.
@@ -15,24 +16,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 #: more than these are no accident
 MOST = 3
+# The line with a browser and the one of processes wait more than they work, so two more than there are cores.
+_SPREAD = ["-n", str((os.cpu_count() or 1) + 2), "--no-loadscope-reorder", "--durations=25"]
+TIERS = {
+    "--suite": ["-m", "not faults", *_SPREAD],
+    # One after another: they kill and time processes, and wait more than they work.
+    "--faults": ["-m", "faults", "--durations=25"],
+    "--coverage": [*_SPREAD, "--cov", "--cov-report=term:skip-covered"],
+}
 
 
 def main() -> None:
     chosen = sys.argv[1:]
-    faults = "--faults" in chosen
-    chosen = [arg for arg in chosen if arg != "--faults"]
-    whole = not any(arg.startswith("tests") for arg in chosen)
-    options = []
-    if faults:
-        # One after another: they kill and time processes, and wait more than they work.
-        options = ["-m", "faults", "--durations=25"]
-    elif whole:
-        # Half of the time is spent waiting for databases and processes, so one more than there are cores.
-        workers = str((os.cpu_count() or 1) + 1)
-        options = ["-m", "not faults", "--cov", "--cov-report=term:skip-covered", "-n", workers]
-        options += ["--no-loadscope-reorder", "--durations=25"]
-    code = pytest(*chosen, *options)
-    failed = failures() if (whole or faults) and code == 1 else []
+    tier = chosen.pop(0) if chosen and chosen[0] in TIERS else None
+    whole = tier is not None or not any(arg.startswith("tests") for arg in chosen)
+    code = pytest(*chosen, *(TIERS[tier or "--suite"] if whole else ()))
+    failed = failures() if whole and code == 1 else []
     if failed and len(failed) <= MOST:
         print("\nonce more, alone:", *failed, sep="\n  ", flush=True)
         code = pytest(*failed)
