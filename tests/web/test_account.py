@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.audit.models import AuditEntry
+from app.domain.outbox.models import Notification
 from app.domain.people.models import RecoveryCode, Staff
 from app.domain.policy.registry import duration
 from app.web.wording import device_words, spelled
@@ -192,6 +193,24 @@ def test_only_a_role_without_money_may_do_without(app):
     assert "关闭动态验证码" not in money.get("/account").text
     assert money.post("/account/second-factor/remove").status_code == 409
     assert staff_row(money.staff).totp_secret is not None
+
+
+def test_each_change_of_what_one_signs_in_with_is_told(app):
+    """One's own changes are seen by whoever did not make them (S1)."""
+    staff = make_account(second_factor=False)
+    browser = Browser(app).sign_in(staff)
+    change(browser, current="wrong")
+    assert db.session.scalars(sa.select(Notification)).all() == []
+    change(browser)
+    set_up(browser)
+    browser.post("/account/recovery-codes")
+    browser.post("/account/second-factor/remove")
+    told = db.session.scalars(sa.select(Notification).order_by(Notification.id)).all()
+    assert [one.type for one in told] == [
+        "staff.password_changed", "staff.totp_set", "staff.recovery_codes_renewed", "staff.totp_removed",
+    ]  # fmt: skip
+    assert all(staff.username in str(one.payload) and "127.0.0.1" in str(one.payload) for one in told)
+    assert all("不是本人操作" in str(one.payload) for one in told)
 
 
 # ── proving oneself again ───────────────────────────────────────────────────────────────────────────

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app import ids
 from app.db import db, lock_row, lock_rows, require_transaction
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
-from app.domain.outbox import service as outbox
 from app.domain.people import sessions, totp
+from app.domain.people.announcements import announce
 from app.domain.people.models import Staff, StaffStatus
 from app.domain.people.roles import Role
 from app.errors import InvalidState, NotFound
@@ -42,16 +41,3 @@ def take_second_factor(staff: Staff, reason: str, actor: Actor) -> None:
     sessions.revoke_all(staff.id)
     audit.record(actor, "staff.totp_reset", target_type="staff", target_id=staff.id, reason=reason)
     announce("staff.totp_reset", "员工动态验证码已被重置", "orange", staff, actor, [["原因", reason]])
-
-
-def announce(
-    type: str, title: str, colour: str, staff: Staff, actor: Actor, more: list[list[str]] | None = None
-) -> None:
-    """A card in the SYSTEM group: power over accounts is used in sight of all (S9)."""
-    card = {
-        "title": title,
-        "colour": colour,
-        "lines": [["员工", f"{staff.display_name}（{staff.username}）"], ["经办", actor.name], *(more or [])],
-        "link": {"text": "查看员工", "path": f"/staff/{staff.id}"},
-    }
-    outbox.tell_staff("system", type, card, dedupe=f"{staff.id}-{ids.new_hex()}")

@@ -16,7 +16,7 @@ from app.db import db, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor, ActorType
 from app.domain.outbox import service as outbox
-from app.domain.people import attempts, passwords, sessions, totp
+from app.domain.people import announcements, attempts, passwords, sessions, totp
 from app.domain.people.attempts import LockedOut
 from app.domain.people.models import Staff, StaffSession, StaffStatus
 from app.errors import DomainError, Invalid, Kind, Unavailable
@@ -215,6 +215,7 @@ def _accept_new_password(*, new_hash: str, session_id: int, attempt: int, actor:
     sessions.revoke_all(actor.id, but=session_id)
     token = sessions.renew_token(session_id)
     audit.record(actor, "staff.password_changed", target_type="staff", target_id=actor.id)
+    announcements.own_change("staff.password_changed", "员工修改了自己的密码", actor)
     return token
 
 

@@ -15,7 +15,7 @@ from app import clock
 from app.db import db, lock_row, require_transaction, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
-from app.domain.people import proof, sessions
+from app.domain.people import announcements, proof, sessions
 from app.domain.people.models import RecoveryCode, Staff
 from app.domain.people.roles import MONEY_ROLES
 from app.domain.policy import service as policy
@@ -119,6 +119,7 @@ def confirm(*, code: str, session_id: int, actor: Actor) -> SetUp:
     sessions.revoke_all(staff.id, but=session_id)
     token = sessions.renew_token(session_id)
     audit.record(actor, "staff.totp_set", target_type="staff", target_id=actor.id, after={"replaced": replaced})
+    announcements.own_change("staff.totp_set", "员工更换了动态验证码" if replaced else "员工绑定了动态验证码", actor)
     return SetUp(codes, token)
 
 
@@ -131,6 +132,7 @@ def renew_recovery_codes(*, actor: Actor) -> list[str]:
         raise InvalidState("请先绑定动态验证码，再生成恢复码")
     codes = _renew_recovery_codes(staff.id)
     audit.record(actor, "staff.recovery_codes_renewed", target_type="staff", target_id=actor.id)
+    announcements.own_change("staff.recovery_codes_renewed", "员工重新生成了恢复码", actor)
     return codes
 
 
@@ -145,6 +147,7 @@ def remove(*, actor: Actor) -> None:
         raise InvalidState("动态验证码没有开启")
     clear(staff)
     audit.record(actor, "staff.totp_removed", target_type="staff", target_id=actor.id)
+    announcements.own_change("staff.totp_removed", "员工关闭了动态验证码", actor)
 
 
 def clear(staff: Staff) -> None:
