@@ -57,6 +57,9 @@ ELSEWHERE = {
     ("/catalog/", "entry_id"): "course_id",
     ("/waitlist/", "entry_id"): "wait_id",
     ("/makeups/", "act"): "makeup_act",
+    ("/reports/behaviour/rows/", "counted"): "behaviour_counted",
+    ("/reports/makeups/rows/", "counted"): "makeup_counted",
+    ("/reports/makeups/promises/", "promise"): "makeup_promise",
 }
 
 
@@ -122,6 +125,9 @@ def ids() -> dict[str, object]:
         "figure": "started",
         "counted": "filled",
         "promise": "notices",
+        "behaviour_counted": "made",
+        "makeup_counted": "granted",
+        "makeup_promise": "bookings",
         "wait_id": waiting.entries[0],
         "release_id": db.session.scalar(sa.select(sa.func.max(SeatRelease.id))),
         "act": "called",
