@@ -20,8 +20,8 @@ log = logging.getLogger("desk.migrations")
 
 #: that a statement waits for its locks, in whole seconds: well below the ten that a request's statement may last
 LOCK_SECONDS = 3
-#: with the pauses three to four minutes, then a person has to look who holds the lock
-TRIES = 50
+#: with the pauses about seven minutes, then a person has to look who holds the lock
+TRIES = 100
 #: the longest pause between two tries, in seconds; requests pass meanwhile
 PAUSE_SECONDS = 2.0
 
