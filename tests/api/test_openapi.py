@@ -25,6 +25,7 @@ CALLS = {
     ("put", "/me/notification-preferences"): {
         "booking_made", "booking_cancelled", "balance_changed", "low_balance", "class_reminder",
     },
+    ("get", "/me/features"): None,
     ("get", "/me/subscriptions"): None,
     ("post", "/me/subscriptions"): {"template", "accepted"},
     ("get", "/notifications"): None,

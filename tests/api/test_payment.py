@@ -118,6 +118,9 @@ def test_nobody_elses_order(wechat, parent, other, student):
         refused(other.get(f"/payment/wxpay/qrcode/{number}"), 404, "NOT_FOUND")
         for path in ("/bookings/seat-reserve", "/bookings/confirm"):
             refused(other.post(path, {"order_id": number}), 404, "NOT_FOUND")
+    for path in ("/bookings/seat-reserve", "/bookings/confirm", PREPAY):
+        for number in ("订单", "\U0001f9fe", order_id + "\u00a9", order_id + "\n"):
+            refused(other.post(path, {"order_id": number}), 404, "NOT_FOUND")
     assert db.session.query(PaymentOrder).one().status == "pending"
 
 

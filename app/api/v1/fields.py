@@ -25,6 +25,7 @@ from app.errors import Invalid
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z")
 _CODE = re.compile(r"[!-~]{1,32}\Z")
+_NUMBER = re.compile(r"[0-9A-Za-z_-]+\Z")
 _WHOLE = re.compile(r"[1-9][0-9]{0,17}\Z")
 
 
@@ -191,8 +192,17 @@ def _existing_id(value: int) -> int:
 
 
 BodyId = Annotated[int, Strict(), AfterValidator(_existing_id)]
+
+
+def _existing_number(value: str) -> str:
+    # Numbers are ASCII columns, which cannot even be asked for other signs; no order has the number "-".
+    return value if _NUMBER.match(value) else "-"
+
+
 #: an order's number; what is none is nobody's
-PublicNumber = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+PublicNumber = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=64), AfterValidator(_existing_number)
+]
 
 # ── in queries ──────────────────────────────────────────────────────────────────────────────────────
 

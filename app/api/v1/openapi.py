@@ -98,6 +98,8 @@ def codes_of(spec: Endpoint) -> list[str]:
         codes |= {"IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_KEY_REUSED"}
     if spec.key == "required":
         codes.add("IDEMPOTENCY_KEY_REQUIRED")
+    if _PATH_ID.search(spec.path):
+        codes.add("NOT_FOUND")  # an id that no row can have names no address at all
     return sorted(codes, key=lambda code: (CODES[code][0], code))
 
 
