@@ -10,7 +10,9 @@ from __future__ import annotations
 import atexit
 import base64
 import functools
+import os
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,6 +125,12 @@ def pytest_xdist_make_scheduler(config, log):
     return Lines(config, log)
 
 
+def pytest_runtest_logreport(report):
+    """Name a failure at once: the summary comes only at the end of the whole suite."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nfailed: {report.nodeid} ({report.when})", file=sys.__stderr__, flush=True)
+
+
 def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(
         f"databases: {', '.join(databases.engines())} · redis: {'server' if databases.has_redis() else 'embedded'}"
@@ -185,8 +193,10 @@ def chromium():
     where DESK_TEST_REQUIRE asks for it."""
     if not databases.CHROMIUM:
         pytest.skip("no chromium on this machine")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # What a page waits for takes a second; several times that while all processors work for other tests.
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=databases.CHROMIUM, headless=True, args=BROWSER_ARGS)
         yield browser

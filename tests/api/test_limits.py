@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import replace
 
 import pytest
@@ -64,6 +65,8 @@ def test_without_redis_reads_go_on_and_it_is_not_asked_again_at_once(app, parent
 
 def test_money_is_counted_without_redis(app):
     user_id = secrets.randbelow(10**9)
+    if (left := 60 - time.time() % 60) < 10:  # the window is a minute of the clock
+        time.sleep(left)
     for _ in range(30):
         limits.count_money(user_id)
     with pytest.raises(TooMany) as caught:

@@ -26,7 +26,7 @@ def named_commands(text: str, path: str) -> Iterator[tuple[str, ...]]:
 
 
 def _words(call: str) -> tuple[str, ...]:
-    flat = re.sub(r'[",\]\[]', " ", call).split(" and ")[0]
+    flat = re.sub(r'[",\]\[。；，、]', " ", call).split(" and ")[0]
     try:
         words = shlex.split(flat)
     except ValueError:

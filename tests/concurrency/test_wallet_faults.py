@@ -16,9 +16,9 @@ from app.domain.ledger import service, verify
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.errors import Busy, OutcomeUnknown
 from tests import databases, migrated
+from tests.commit_cutter import CommitCutter
 from tests.conftest import make_settings
 from tests.domain.ledger.wallets import SYSTEM, make_wallet, move
-from tests.faults import CommitCutter
 
 pytestmark = pytest.mark.concurrency
 

@@ -145,11 +145,11 @@ class Proxy(Server):
 
     def __init__(self, folder: Path, port: int, cluster: Cluster):
         super().__init__(folder, port)
-        self.environ = {"DESK_PROXY": f"127.0.0.1:{port}"}
+        self.environ = {"PROXY": f"127.0.0.1:{port}"}
         self.checks = []
         for number, node in enumerate(cluster.nodes, start=1):
             check = free_port()
-            self.environ |= {f"DESK_DB{number}": f"127.0.0.1:{node.port}", f"DESK_CHECK{number}": str(check)}
+            self.environ |= {f"DB{number}": f"127.0.0.1:{node.port}", f"CHECK{number}": str(check)}
             self.checks.append([
                 sys.executable, str(DEPLOY / "node_check.py"), "--port", str(check), "--", "--no-defaults",
                 "-h127.0.0.1", f"-P{node.port}", "-uroot",
@@ -164,7 +164,7 @@ class Proxy(Server):
         self.beside = [subprocess.Popen(check, **quiet) for check in self.checks]
         # A proxy that looks before anybody answers takes every node for dead.
         for number in range(1, len(self.checks) + 1):
-            _until_something_listens(int(self.environ[f"DESK_CHECK{number}"]))
+            _until_something_listens(int(self.environ[f"CHECK{number}"]))
         super().launch(*more)
 
     def answers(self) -> bool:
