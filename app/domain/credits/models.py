@@ -27,6 +27,7 @@ class MakeupCredit(db.Model):
         sa.Index("ix_makeup_credits_profile", "profile_id", "status"),
         sa.Index("ix_makeup_credits_due", "status", "valid_until"),
         sa.Index("ix_makeup_credits_family", "family_id", "status"),
+        sa.Index("ix_makeup_credits_created_at", "created_at"),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)

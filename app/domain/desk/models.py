@@ -58,6 +58,7 @@ class WalletAdjustment(db.Model):
         sa.Index("ix_wallet_adjustments_created_at", "created_at"),
         # the rolling sums of what one person completed alone (W12)
         sa.Index("ix_wallet_adjustments_decided", "asked_by", "decided_at"),
+        sa.Index("ix_wallet_adjustments_decided_at", "decided_at"),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)
@@ -128,6 +129,7 @@ class Withdrawal(db.Model):
             "paid_by IS NULL OR (approved_by IS NOT NULL AND paid_by <> approved_by)", name="two_persons"
         ),
         sa.Index("ix_withdrawals_status", "status", "created_at"),
+        sa.Index("ix_withdrawals_decided", "status", "decided_at"),
         # one transfer pays one withdrawal, one request makes one
         sa.Index("uq_withdrawals_external_no", "method", "external_no", unique=True),
         sa.Index("uq_withdrawals_request_key", "request_key", unique=True),

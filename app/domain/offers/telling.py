@@ -143,28 +143,30 @@ def _ask_to_call(held: HeldQueue, entry: WaitlistEntry, one: WaitlistOffer) -> N
 # ── when a round's first message was taken ──────────────────────────────────────────────────────────
 
 
-def _taken_messages(what: sa.ColumnElement, round_id: Any) -> sa.Select:
-    """Messages of this round that were taken, by WeChat or as one in the mini program."""
-    return (
+#: what WeChat refused is told in the mini program, by a row that follows; asked for one after the other, for no index
+#: serves a join by either
+_ITS_MESSAGE = (_n.c.id == _links.c.notification_id, _n.c.follows_id == _links.c.notification_id)
+
+
+def _taken_messages(what: sa.ColumnElement, round_id: Any) -> list[sa.Select]:
+    """Messages of this round that were taken: by WeChat, and as one in the mini program."""
+    return [
         sa.select(what)
-        .select_from(
-            # What WeChat refused is told in the mini program, by a row that follows.
-            _links.join(
-                _n, sa.or_(_n.c.id == _links.c.notification_id, _n.c.follows_id == _links.c.notification_id)
-            ).join(_o, _o.c.id == _links.c.offer_id)
-        )
+        .select_from(_links.join(_n, its_message).join(_o, _o.c.id == _links.c.offer_id))
         .where(_o.c.round_id == round_id, _n.c.status == Status.SENT)
-    )
+        for its_message in _ITS_MESSAGE
+    ]
 
 
 def first_taken(round_id: int) -> datetime | None:
     """When the first message of this round was taken (Q13)."""
-    return db.session.scalar(_taken_messages(sa.func.min(_n.c.sent_at), round_id))
+    found = [db.session.scalar(one) for one in _taken_messages(sa.func.min(_n.c.sent_at), round_id)]
+    return min((at for at in found if at is not None), default=None)
 
 
 def was_taken(round_id: Any) -> sa.ColumnElement[bool]:
     """Whether a message of this round was taken, for a query over rounds."""
-    return sa.exists(_taken_messages(sa.literal(1), round_id))
+    return sa.or_(*(sa.exists(one) for one in _taken_messages(sa.literal(1), round_id)))
 
 
 def note_taken(held: HeldQueue) -> None:

@@ -294,6 +294,7 @@ class Refund(db.Model):
         sa.Index("ix_refunds_due", "status", "next_try_at"),
         sa.Index("ix_refunds_family", "family_id", "id"),
         sa.Index("ix_refunds_created_at", "created_at"),
+        sa.Index("ix_refunds_ended", "status", "updated_at"),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)

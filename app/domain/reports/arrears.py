@@ -192,6 +192,8 @@ def _is_of(told: Told | None, since: datetime) -> bool:
 
 def _told(family_ids: list[int]) -> dict[int, Told]:
     """Family → its newest arrears message to a parent."""
+    if not family_ids:
+        return {}
     newest = (
         sa.select(sa.func.max(_n.c.id))
         .where(

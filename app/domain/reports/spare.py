@@ -19,6 +19,7 @@ from app.domain.bookings import rules
 from app.domain.bookings.errors import LevelNotAllowed
 from app.domain.bookings.models import Booking, BookingStatus
 from app.domain.catalog import queries as catalog
+from app.domain.catalog import rules as class_rules
 from app.domain.catalog.held import FREE
 from app.domain.catalog.models import Course, CourseSchedule, CourseType, ScheduleStatus
 from app.domain.catalog.queries import SessionCard
@@ -31,6 +32,8 @@ from app.domain.policy import service as policy
 
 #: classes this far ahead, seats freed this far back, credits and minutes that end this soon
 AHEAD, BACK, SOON = timedelta(days=3), timedelta(days=7), timedelta(days=14)
+#: that a class may last
+_LONGEST = timedelta(minutes=class_rules.MINUTES_MAX)
 #: students shown beside one class
 MOST = 8
 
@@ -166,7 +169,13 @@ def _busy(now: datetime) -> dict[int, list[tuple[datetime, datetime]]]:
     query = (
         sa.select(_b.c.live_profile_id, _s.c.starts_at, _s.c.ends_at)
         .join(_s, _s.c.id == _b.c.course_schedule_id)
-        .where(_b.c.live_profile_id.is_not(None), _s.c.ends_at > now, _s.c.starts_at <= now + AHEAD)
+        .where(
+            _b.c.live_profile_id.is_not(None),
+            _s.c.ends_at > now,
+            # What still runs began not long ago: without this end all of the past is read.
+            _s.c.starts_at > now - _LONGEST,
+            _s.c.starts_at <= now + AHEAD,
+        )
     )
     found: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
     for profile_id, starts_at, ends_at in db.session.execute(query):

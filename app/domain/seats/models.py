@@ -29,6 +29,7 @@ class SeatReservation(db.Model):
         # Which holds of a session have lapsed is asked by every reader of a session that has some.
         sa.Index("ix_seat_reservations_session", "course_schedule_id", "status", "expires_at"),
         sa.Index("ix_seat_reservations_due", "status", "expires_at"),
+        sa.Index("ix_seat_reservations_created_at", "created_at"),
         sa.Index("ix_seat_reservations_order_id", "order_id"),
         sa.Index("ix_seat_reservations_user_id", "user_id"),
     )
