@@ -17,7 +17,7 @@ from tests.concurrency.booking_jobs import Job, make_jobs, traces
 from tests.concurrency.failpoints import Failpoint
 from tests.concurrency.processes import pool
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ACTIONS = ("book", "cancel", "leave")
 

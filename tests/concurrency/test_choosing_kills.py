@@ -32,7 +32,7 @@ from tests.domain.desk.batches import job
 from tests.factories import make_family
 from tests.portal import make_staff
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ROWS = 40
 RESEND = ACTIONS["notices-resend"]

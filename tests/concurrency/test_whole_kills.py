@@ -22,7 +22,7 @@ from tests.concurrency.test_longjob_kills import run_together
 from tests.domain.desk.batches import job
 from tests.portal import actor_of, make_staff
 
-pytestmark = pytest.mark.concurrency
+pytestmark = [pytest.mark.concurrency, pytest.mark.faults]
 
 ROWS = 40
 
