@@ -96,19 +96,19 @@ def _crowd_in(full: Full, more: int) -> None:
 # ── one seat, two hundred parents ───────────────────────────────────────────────────────────────────
 
 
-def confirm_all(waits: list[Waits]) -> list[str]:
-    """What each heard in the end. Whoever has the seat tells all the others in the same transaction, and on a slow
-    machine some who wait for its lock meanwhile are asked to come again."""
-    together()
-    return [confirmed(one) for one in waits]
-
-
-def confirmed(one: Waits) -> str:
+def in_the_end(ask, **kwargs) -> str:
+    """What was said at last. Whoever has the seat tells all the others in the same transaction, and on a slow machine
+    some who wait for its lock meanwhile are asked to come again."""
     for _ in range(20):
-        heard = said(answer.confirm, entry_id=one.entry_id, actor=one.actor)
+        heard = said(ask, **kwargs)
         if heard != "BUSY_TRY_AGAIN":
             break
     return heard
+
+
+def confirm_all(waits: list[Waits]) -> list[str]:
+    together()
+    return [in_the_end(answer.confirm, entry_id=one.entry_id, actor=one.actor) for one in waits]
 
 
 def blind(waits: list[Waits]) -> list[str]:
@@ -226,7 +226,7 @@ def test_cancel_join_confirm_and_the_job_at_once_leave_the_queue_whole(live_app)
 
 def move_on(schedule_id: int) -> str:
     together()
-    return said(advance.advance, schedule_id=schedule_id)
+    return in_the_end(advance.advance, schedule_id=schedule_id)
 
 
 def test_jobs_at_once_begin_one_round_and_tell_each_once(live_app):
