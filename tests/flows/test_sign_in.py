@@ -47,7 +47,7 @@ def test_signing_in_twice(sandbox):
     assert actions.count("user.registered") == 1
     assert actions.count("user.signed_in") == 2
     row = db.session.query(AuditEntry).filter_by(action="user.signed_in").first()
-    assert (row.actor_type, row.actor_id, row.actor_name) == ("parent", first.user_id, "小雨妈妈")
+    assert (row.actor_type, row.actor_id, row.actor_name) == ("parent", first.user_id, f"家长 {first.user_id}")
 
 
 def test_nothing_is_kept_when_wechat_refuses_or_is_away(sandbox):
