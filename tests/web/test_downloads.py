@@ -28,8 +28,8 @@ NEEDS = {
     "transactions": "family={family}", "bookings": "family={family}", "family-waits": "family={family}",
     "payment-rows": "figure=started", "waitlist-rows": "counted=freed", "acted": "kind=low_balance",
 }  # fmt: skip
-#: not a list of what there is but what could be chosen now: sessions, which the calendar's export has
-CHOICES = {"_sessions.html"}
+#: not a list of what there is: what could be chosen now (sessions, which the calendar's export has), and weeks to turn
+CHOICES = {"_sessions.html", "_service.html"}
 
 
 def table(answer) -> list[list[str]]:

@@ -188,10 +188,11 @@ def every(asked: BoardFilter) -> Listing:
 
 
 def total(asked: BoardFilter) -> int:
-    """How many rows a filter finds."""
+    """How many rows a filter finds, by one statement: every page with its menu asks for it."""
     parts = [(_FROM[source].select(asked), _FROM[source].id) for source in asked.of()]
     inner = [query.with_only_columns(column, maintain_column_froms=True).subquery() for query, column in parts]
-    return sum(db.session.scalar(sa.select(sa.func.count()).select_from(one)) for one in inner)
+    numbers = [sa.select(sa.func.count()).select_from(one).scalar_subquery() for one in inner]
+    return db.session.scalar(sa.select(sum(numbers, start=sa.literal(0)))) if numbers else 0
 
 
 def counts(asked: BoardFilter) -> dict[str, int]:
@@ -208,7 +209,7 @@ def counts(asked: BoardFilter) -> dict[str, int]:
 
 def count(sources: frozenset[str]) -> int:
     """How many wait of what this person may see: the number in the menu."""
-    return sum(counts(BoardFilter(sources)).values())
+    return total(BoardFilter(sources))
 
 
 def _nearest(
