@@ -82,7 +82,7 @@ def test_a_connection_that_dies_after_the_answer_leaves_the_answer(mysql):
     """The end of a request rolls back what it read; where that fails, gunicorn would send 500 for what was done."""
     with mysql.app_context():
         mine = db.session.scalar(sa.text("SELECT CONNECTION_ID()"))
-        with databases._mysql_connection() as other, other.cursor() as cursor:
+        with databases.mysql_connection() as other, other.cursor() as cursor:
             cursor.execute(f"KILL {mine}")
     # The next session is a new one, over another connection.
     with mysql.app_context():
