@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -49,45 +49,39 @@ def _two_days() -> Span:
     return Span(today - timedelta(days=1), today)
 
 
+def _promises(subject: str, kept: str, broken: str, found: Mapping[str, tuple[int, int]]) -> Iterable[Metric]:
+    """`desk_<subject>_promises` and those of them that were broken; `found` is promise → (all, broken)."""
+    each = GaugeMetricFamily(f"desk_{subject}_promises", kept, labels=["promise"])
+    not_kept = GaugeMetricFamily(f"desk_{subject}_promises_broken", broken, labels=["promise"])
+    for name, (judged, wrong) in found.items():
+        each.add_metric([name], judged)
+        not_kept.add_metric([name], wrong)
+    yield each
+    yield not_kept
+
+
 def _makeups() -> Iterable[Metric]:
     span = _two_days()
-    judged = GaugeMetricFamily("desk_makeup_promises", "Makeup bookings and lots of these two days", labels=["promise"])
-    broken = GaugeMetricFamily("desk_makeup_promises_broken", "Those that failed or are wrong", labels=["promise"])
-    for name, check in makeups_checks.CHECKS.items():
-        found = check(span)
-        judged.add_metric([name], found.judged)
-        broken.add_metric([name], len(found.broken))
-        if name == "minutes":
-            apart = sum(abs((one.left or 0) - (one.said or 0)) for one in found.broken)
-            yield GaugeMetricFamily(
-                "desk_compensation_drift_minutes", "Minutes by which lots of these days differ from their history",
-                value=apart,
-            )  # fmt: skip
-    yield judged
-    yield broken
+    found = {name: check(span) for name, check in makeups_checks.CHECKS.items()}
+    yield GaugeMetricFamily(
+        "desk_compensation_drift_minutes", "Minutes by which lots of these days differ from their history",
+        value=sum(abs((one.left or 0) - (one.said or 0)) for one in found["minutes"].broken),
+    )  # fmt: skip
+    yield from _promises("makeup", "Makeup bookings and lots of these two days", "Those that failed or are wrong",
+                         {name: (one.judged, len(one.broken)) for name, one in found.items()})  # fmt: skip
 
 
 def _waitlist() -> Iterable[Metric]:
     span = _two_days()
-    judged = GaugeMetricFamily("desk_waitlist_promises", "Offers and cutoffs of these two days", labels=["promise"])
-    broken = GaugeMetricFamily("desk_waitlist_promises_broken", "Those that came late", labels=["promise"])
-    for name, check in waitlist_checks.CHECKS.items():
-        found = check(span)
-        judged.add_metric([name], found.judged)
-        broken.add_metric([name], len(found.broken))
-    yield judged
-    yield broken
+    found = {name: check(span) for name, check in waitlist_checks.CHECKS.items()}
+    yield from _promises("waitlist", "Offers and cutoffs of these two days", "Those that came late",
+                         {name: (one.judged, len(one.broken)) for name, one in found.items()})  # fmt: skip
 
 
 def _payments() -> Iterable[Metric]:
     found, line = payments_checks.checks(_two_days())
-    judged = GaugeMetricFamily("desk_payment_promises", "Payments and holds of these two days", labels=["promise"])
-    broken = GaugeMetricFamily("desk_payment_promises_broken", "Those not kept to", labels=["promise"])
-    for name, one in found.items():
-        judged.add_metric([name], one.judged)
-        broken.add_metric([name], one.broken)
-    yield judged
-    yield broken
+    yield from _promises("payment", "Payments and holds of these two days", "Those not kept to",
+                         {name: (one.judged, one.broken) for name, one in found.items()})  # fmt: skip
     # Without an order that was paid there is no time it took.
     took = GaugeMetricFamily("desk_payment_seconds", "Seconds from order to seat in these days", labels=["quantile"])
     for quantile, seconds in (("0.5", line.median), ("0.9", line.p90)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from app import clock
 from app.db import db
@@ -13,6 +12,7 @@ from app.domain.catalog import queries
 from app.domain.catalog.models import Course, CourseSchedule
 from app.domain.catalog.queries import Position
 from tests.factories import make_course, make_session
+from tests.statements import run_by
 
 pytestmark = pytest.mark.usefixtures("app")
 
@@ -162,19 +162,8 @@ def test_a_page_is_read_off_the_index(filters):
 
 def _plan(read) -> str:
     """The plan of the one statement that `read` runs."""
-    ran = []
-
-    def note(_connection, _cursor, statement, parameters, *_rest):
-        ran.append((statement, parameters))
-
-    engine = db.session.get_bind().engine
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        read()
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-    ((statement, parameters),) = ran
-    if engine.dialect.name == "sqlite":
+    ((statement, parameters),) = run_by(read)
+    if db.session.get_bind().dialect.name == "sqlite":
         rows = db.session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         return "\n".join(row[-1] for row in rows)
     rows = db.session.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters)

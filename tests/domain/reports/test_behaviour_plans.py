@@ -19,6 +19,7 @@ from app.domain.reports.payments import Span
 from app.domain.seats.models import SeatRefusal
 from app.domain.waitlist.models import WaitlistEntry
 from tests.factories import make_family, make_session
+from tests.statements import run_by
 
 #: what grows with the years; names are joined to what was found
 GROWING = ("bookings", "course_schedules", "waitlist_entries", "seat_refusals")
@@ -61,21 +62,10 @@ def years(app):
 
 def plans(read) -> list[tuple[str, list[str]]]:
     """Each statement that `read` runs, with the lines of its plan that read a whole table or index."""
-    ran = []
-
-    def note(_connection, _cursor, statement, parameters, *_rest):
-        ran.append((statement, parameters))
-
-    engine = db.session.get_bind().engine
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        read()
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-    connection = db.session.connection()
+    ran, connection = run_by(read), db.session.connection()
     found = []
     for statement, parameters in ran:
-        if engine.dialect.name == "sqlite":
+        if connection.dialect.name == "sqlite":
             lines = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             whole = [line for line in lines if line.startswith("SCAN")]
         else:
