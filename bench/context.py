@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from app import create_app
 from app.db import db, install_doorbell
+from bench.charts import Chart
 from tests import databases
 from tests.conftest import build_app, make_settings
 from tests.databases import FreshDatabase
@@ -46,13 +47,14 @@ class Context:
     """`seconds` is how long one measurement runs, `rows` and `families` how large the large tables are."""
 
     app: object
-    database: FreshDatabase
+    database: FreshDatabase | KeptDatabase
     instance: Path
     seconds: float
     rounds: int
     rows: int
     families: int = 0
     notes: list[str] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
 
     def bare(self) -> pymysql.Connection:
         """A connection without SQLAlchemy, set up as the application's are: the floor's client."""
@@ -63,12 +65,27 @@ class Context:
         return fleet(self.database.url, self.instance, size)
 
 
+class KeptDatabase:
+    """A database that a later run finds again as it was left: rows by the million take longer to make than to measure.
+    `DROP DATABASE desk_bench_NAME` ends it."""
+
+    def __init__(self, name: str):
+        self.name = f"desk_bench_{name}"
+        with databases.mysql_connection() as connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{self.name}` CHARACTER SET utf8mb4")
+        url = make_url(databases.MYSQL_URL).set(database=self.name, query={"charset": "utf8mb4"})
+        self.url = url.render_as_string(hide_password=False)
+
+    def drop(self) -> None:
+        """It stays."""
+
+
 @contextmanager
-def context(*, size: str):
-    """Raises SystemExit when there is no MySQL/MariaDB or it is not fully durable."""
+def context(*, size: str, kept: str | None = None):
+    """Raises SystemExit when there is no MySQL/MariaDB or it is not fully durable. `kept` names a database to leave."""
     if not databases.has_mysql():
         raise SystemExit("make bench needs MariaDB or MySQL (DESK_TEST_MYSQL_URL)")
-    database = FreshDatabase("mysql", "bench")
+    database = FreshDatabase("mysql", "bench") if kept is None else KeptDatabase(kept)
     with tempfile.TemporaryDirectory(prefix="desk-bench-") as folder:
         app = build_app(database, Path(folder), DESK_RATE_LIMITS="off")
         # Waking the workers is no statement of the database's: it would be compared with nothing.
@@ -94,7 +111,7 @@ def _require_durable(url: str) -> None:
         raise SystemExit(f"innodb_flush_log_at_trx_commit is {flush}; figures count only with 1")
 
 
-def bare_connection(url: str) -> pymysql.Connection:
+def bare_connection(url: str, *, local_infile: bool = False) -> pymysql.Connection:
     address = make_url(url)
     connection = pymysql.connect(
         host=address.host,
@@ -104,6 +121,7 @@ def bare_connection(url: str) -> pymysql.Connection:
         database=address.database,
         charset="utf8mb4",
         autocommit=False,
+        local_infile=local_infile,
     )
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")

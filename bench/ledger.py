@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pymysql.cursors
+import sqlalchemy as sa
 
 from app import clock
 from app.db import db, transaction
 from app.domain.audit.actor import system
-from app.domain.ledger import bulk, hashing, queries, service, verify
+from app.domain.ledger import bulk, queries, service, verify
+from app.domain.ledger.models import WalletTransaction
 from app.domain.people.models import Family
+from bench import large_ledger
+from bench.charts import Chart, Line
 from bench.context import Context, Row
 
 TITLE = "Ledger"
@@ -28,7 +35,7 @@ def run(context: Context) -> list[Row]:
     with context.app.app_context():
         rows = [_build(context)]
         rows += _verify(context)
-        rows.append(_pages(context))
+        rows += _pages(context)
     return rows
 
 
@@ -54,52 +61,128 @@ def _rounds(wallets: list[int], total: int) -> Iterator[list[bulk.Movement]]:
 def _build(context: Context) -> Row:
     wallets = _open(WALLETS)
     began = time.perf_counter()
-    written = bulk.build(_rounds(wallets, context.rows), actor=ACTOR)
+    written = bulk.build(_rounds(wallets, context.rows // 4), actor=ACTOR)
     rate = written / (time.perf_counter() - began)
     return Row(f"building {written:,} rows past the triggers", "–", f"{rate:,.0f} rows/s", None, "–", None)
 
 
-def _verify(context: Context) -> list[Row]:
-    floors, fulls = [], []
-    for _ in range(min(context.rounds, 3)):
-        began = time.perf_counter()
-        count = _read_all(context)
-        floors.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        report = verify.run(full=True)
-        fulls.append(time.perf_counter() - began)
-        if not report.sound:
-            raise SystemExit(f"the benchmark's ledger is broken: {report.findings[:3]}")
-    floor, full = statistics.median(floors), statistics.median(fulls)
+@dataclass(frozen=True)
+class Verified:
+    """A run of the check in a process of its own: seconds, and MB at its peak, in all and above what it had before."""
+
+    seconds: float
+    rows: int
+    wallets: int
+    peak: float
+    grown: float
+
+
+def verified(context: Context, *, full: bool) -> Verified:
+    """Raises SystemExit where the ledger is not sound."""
+    with context.fleet(1) as members:
+        return members.apply(_verify_here, (full,))
+
+
+def _verify_here(full: bool) -> Verified:
+    db.session.execute(sa.text("SELECT 1"))  # the connection is there
+    db.session.rollback()
+    before = memory_of_self("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     began = time.perf_counter()
-    verify.run()
-    daily = time.perf_counter() - began
-    return [
-        Row(f"ledger verify --full, {count:,} rows", f"{count / floor:,.0f} rows/s read by bare PyMySQL",
-            f"{count / full:,.0f} rows/s", full / floor, "≤ 3.00 × the time", full / floor <= 3),
-        Row("ledger verify --full, 10 M rows (from the rate)", "–", f"{10_000_000 / (count / full):.0f} s", None,
-            "≤ 60 s", 10_000_000 / (count / full) <= 60),
-        Row("ledger verify, nothing moved since the anchor", "–", f"{daily * 1000:.0f} ms", None, "seconds",
-            daily < 10),
-    ]  # fmt: skip
+    report = verify.run(full=full)
+    taken, peak = time.perf_counter() - began, memory_of_self("VmHWM")
+    if not report.sound:
+        raise SystemExit(f"the benchmark's ledger is broken: {report.findings[:3]}")
+    return Verified(taken, report.rows_read, report.wallets, peak, peak - before)
 
 
-def _read_all(context: Context) -> int:
+def memory_of_self(name: str) -> float:
+    """MB of this process: VmRSS, VmHWM."""
+    return int(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text()).group(1)) / 1024
+
+
+def read_all(context: Context) -> tuple[float, int]:
+    """Seconds that bare PyMySQL takes to read all rows without looking at them, and how many they are."""
     connection = context.bare()
+    began = time.perf_counter()
     with connection.cursor(pymysql.cursors.SSCursor) as cursor:
         cursor.execute("SELECT * FROM wallet_transactions ORDER BY id")
         count = sum(1 for _ in cursor)
     connection.close()
-    return count
+    return time.perf_counter() - began, count
+
+
+def _verify(context: Context) -> list[Row]:
+    """Twice the rows again and again; the judgement is of the last."""
+    steps: list[tuple[int, float, Verified]] = []
+    for wanted in [context.rows // 4, context.rows // 2, context.rows, context.rows * 2]:
+        _fill_up(context, wanted)
+        rounds = [(*read_all(context), verified(context, full=True)) for _ in range(min(context.rounds, 3))]
+        count = rounds[0][1]
+        floor = statistics.median(taken for taken, _, _ in rounds)
+        full = sorted((one for _, _, one in rounds), key=lambda one: one.seconds)[len(rounds) // 2]
+        steps.append((count, floor, full))
+    daily = verified(context, full=False)
+    context.charts.append(_verify_chart(steps))
+    rows = [
+        Row(f"ledger verify --full, {count:,} rows", f"{count / floor:,.0f} rows/s read by bare PyMySQL",
+            f"{count / full.seconds:,.0f} rows/s; {full.grown:.1f} MB", full.seconds / floor, "≤ 3.00 × the time",
+            full.seconds <= 3 * floor)
+        for count, floor, full in steps
+    ]  # fmt: skip
+    rows.append(Row("ledger verify, nothing moved since the anchor", "–", f"{daily.seconds * 1000:.0f} ms", None,
+                    "seconds", daily.seconds < 10))  # fmt: skip
+    return rows
+
+
+def _fill_up(context: Context, wanted: int) -> None:
+    have = db.session.scalar(sa.select(sa.func.count()).select_from(WalletTransaction))
+    db.session.rollback()
+    if wanted - have >= WALLETS:
+        large_ledger.fill(context, large_ledger.open_wallets(context, WALLETS), (wanted - have) // WALLETS)
+
+
+def _verify_chart(steps: list[tuple[int, float, Verified]]) -> Chart:
+    return Chart(
+        name="verify", title="Verifying the whole ledger", x_title="transactions", y_title="seconds",
+        x=[count for count, _, _ in steps],
+        lines=[
+            Line("ledger verify --full", [full.seconds for _, _, full in steps]),
+            Line("read by bare PyMySQL", [floor for _, floor, _ in steps], floor=True),
+        ],
+    )  # fmt: skip
 
 
 # ── the transactions page at depth ──
 
 
-def _pages(context: Context) -> Row:
-    wallet_id = deep_wallet(context, PAGE * DEPTH + PAGE)
+def _pages(context: Context) -> list[Row]:
+    """Of wallets with ten times as many rows, and again; the judgement is of page 10,000."""
+    deepest = PAGE * DEPTH + PAGE
+    sizes = sorted({context.rows // 100, context.rows // 10, max(context.rows, deepest)})
+    measured = [page_times(context, size) for size in sizes]
+    context.charts.append(
+        Chart(
+            name="pages", title="A page of a wallet's transactions", x_title="rows of the wallet", y_title="ms",
+            x=sizes,
+            lines=[
+                Line("last, or page 10,000", [last * 1000 for _, _, last in measured]),
+                Line("first page", [first * 1000 for _, first, _ in measured], floor=True),
+            ],
+        )
+    )  # fmt: skip
+    return [
+        page_row(f"transactions page, page {depth:,} of a wallet of {size:,}", first, last)
+        for size, (depth, first, last) in zip(sizes, measured, strict=True)
+    ]
+
+
+def page_times(context: Context, rows: int) -> tuple[int, float, float]:
+    """(the deep page's number, seconds of the first page, of the deep one), of a new wallet with so many rows."""
+    wallet_id = deep_wallet(context, rows)
     top = queries.wallet(wallet_id=wallet_id).version
-    deep = str(top - PAGE * (DEPTH - 1) + 1)
+    depth = min(DEPTH, top // PAGE)
+    deep = str(top - PAGE * (depth - 1) + 1)
     first, last = [], []
     for _ in range(200):
         for taken, cursor in ((first, None), (last, deep)):
@@ -108,39 +191,17 @@ def _pages(context: Context) -> Row:
             taken.append(time.perf_counter() - began)
             assert len(page.items) == PAGE
             db.session.rollback()
-    one, many = statistics.median(first), statistics.median(last)
-    return Row(f"transactions page, page {DEPTH:,} of one wallet", f"page 1: {one * 1000:.2f} ms",
-               f"{many * 1000:.2f} ms", many / one, "≤ 1.20", many / one <= 1.2)  # fmt: skip
+    return depth, statistics.median(first), statistics.median(last)
+
+
+def page_row(what: str, first: float, last: float) -> Row:
+    ratio = last / first
+    return Row(what, f"page 1: {first * 1000:.2f} ms", f"{last * 1000:.2f} ms", ratio, "≤ 1.20", ratio <= 1.2)
 
 
 def deep_wallet(context: Context, rows: int) -> int:
-    """One wallet with very many rows. Only here, in a database that is thrown away, the two triggers that ask for one
-    movement at a time are dropped; the rows are as true as any."""
-    (wallet_id,) = _open(1)
-    connection = context.bare()
-    cursor = connection.cursor()
-    for trigger in ("wallet_transactions_continue", "wallets_follow_transactions"):
-        cursor.execute(f"DROP TRIGGER {trigger}")
-    began, head, fen, batch = clock.now() - timedelta(days=365), None, 0, []
-    for seq in range(1, rows + 1):
-        amount = 100 if seq % 2 else -100
-        moment = hashing.moment_text(began + timedelta(seconds=seq))
-        texts = ("adjustment", f"deep-{seq}", "import", str(seq), "深页")
-        encoded = hashing.encode_stored(wallet_id, seq, amount, fen, fen + amount, (None,) * 4, moment, texts, None)
-        previous, head = head, hashing.digest(head, encoded)
-        money = (bulk.yuan_text(figure) for figure in (amount, fen, fen + amount))
-        batch.append((wallet_id, seq, texts[0], *money, *texts[1:], moment, previous, head))
-        fen += amount
-        if len(batch) == 5000 or seq == rows:
-            cursor.executemany(
-                "INSERT INTO wallet_transactions (wallet_id, seq, type, amount, balance_before, balance_after,"
-                " idempotency_key, reference_type, reference_id, reason, created_at, prev_hash, hash)"
-                " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
-                batch,
-            )
-            batch = []
-    cursor.execute("UPDATE wallets SET version=%s, balance=%s, head_hash=%s WHERE id=%s",
-                   (rows, bulk.yuan_text(fen), head, wallet_id))  # fmt: skip
-    connection.commit()
-    connection.close()
+    """A new wallet with very many rows."""
+    [wallet_id] = large_ledger.open_wallets(context, 1)
+    large_ledger.fill(context, [wallet_id], rows)
+    db.session.rollback()
     return wallet_id

@@ -1,21 +1,20 @@
 """A hundred payers at once for the thirty seats of one trial class after another, as the mini program does it: order,
 prepay, pay, callback, booked. Afterwards no class is oversold, and whoever paid has a seat, a refund or a case.
 
-    python -m bench.payers --seconds 60 --payers 100 --seats 30
+    python -m bench.payers --waves 20 --payers 100 --seats 30 [--within 5]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
+import asyncio
+import json
+import random
 import sys
-import tempfile
-import threading
 import time
 import uuid
 from collections import Counter
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import requests
 import sqlalchemy as sa
@@ -24,136 +23,154 @@ from app.db import db
 from app.domain.cases.models import MoneyCase
 from app.domain.catalog.models import CourseSchedule, CourseType
 from app.domain.orders.models import PaymentOrder
-from bench.http import ROOT, _await, _environ
-from bench.parents import make_parents, make_sessions
-from tests.conftest import pay_environ, pay_folder
+from bench import studio
+from bench.context import Context, Row, context
+from bench.parents import Parent, make_parents, make_sessions
+from bench.users import at
+from bench.visitors import Heard, Line, Reply
 
+TITLE = "Payers"
+PAYERS, WAVES = 100, 5
+#: seconds over which the payers of a wave begin
+WITHIN = (0.0, 5.0)
+ORDER_MS, CALLBACK_MS = 500.0, 200.0
 #: seconds within which a payer looks whether the callback has come
 PATIENCE = 20.0
+EXPECTED = ("SEAT_FULL", "paid, confirmed")
 
 
+@dataclass
 class Payers:
-    """What the clients did and heard."""
+    """What the clients did and heard; times in milliseconds."""
 
-    def __init__(self, app_url: str, sandbox_url: str, payers: int):
-        self.app, self.sandbox = f"{app_url}/api/v1", sandbox_url
-        self.lock, self.said, self.created = threading.Lock(), Counter(), []
-        self.barrier = threading.Barrier(payers)
+    app: str
+    sandbox: str
+    heard: Heard = field(default_factory=Heard)
+    said: Counter = field(default_factory=Counter)
+    #: order and prepay together, of those who got a seat held
+    buying: list[float] = field(default_factory=list)
 
-    def run(self, parents: list, sessions: list[int], end: float) -> None:
-        """One client: a fresh parent for each class, all at it together."""
-        http = requests.Session()
-        for parent, session in zip(parents, sessions, strict=True):
-            try:
-                self.barrier.wait(120)
-            except threading.BrokenBarrierError:
-                return
-            if time.monotonic() > end:
-                self.barrier.abort()
-                return
-            word = self._buy(http, parent, session)
-            with self.lock:
-                self.said[word] += 1
+    async def wave(self, parents: list[Parent], session: int, within: float) -> None:
+        """All of these buy this class, beginning at moments spread over `within` seconds."""
+        await asyncio.gather(*(self._buy(parent, session, random.uniform(0, within)) for parent in parents))
 
-    def _buy(self, http: requests.Session, parent, session: int) -> str:
-        headers = {"Authorization": f"Bearer {parent.token}", "Idempotency-Key": uuid.uuid4().hex}
+    async def _buy(self, parent: Parent, session: int, after: float) -> None:
+        await asyncio.sleep(after)
+        headers = {"Authorization": f"Bearer {parent.token}", "Content-Type": "application/json"}
+        phone, wechat = Line(self.app, headers, self.heard), Line(self.sandbox, {}, self.heard)
+        try:
+            self.said[await self._try(phone, wechat, parent, session)] += 1
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+            self.said[type(error).__name__] += 1
+        phone.close()
+        wechat.close()
+
+    async def _try(self, phone: Line, wechat: Line, parent: Parent, session: int) -> str:
         body = {"course_schedule_id": session, "profile_id": parent.profile_ids[0]}
-        began = time.monotonic()
-        made = http.post(f"{self.app}/payment/orders/create", json=body, headers=headers, timeout=60)
-        if made.status_code != 201:
-            return made.json().get("error", str(made.status_code))
-        order_id = made.json()["data"]["order_id"]
-        asked = {"order_id": order_id, "trade_type": "NATIVE"}
-        begun = http.post(f"{self.app}/payment/wxpay/create", json=asked, headers={**headers, "Idempotency-Key": "p"
-                          + order_id}, timeout=60)  # fmt: skip
-        with self.lock:
-            self.created.append((time.monotonic() - began) * 1000)
-        if begun.status_code != 200:
-            return f"prepay {begun.json().get('error')}"
-        code = begun.json()["data"]["code_url"]
-        paid = http.post(f"{self.sandbox}/_control/pay/scan", json={"code_url": code, "openid": "payer"}, timeout=30)
-        if not paid.json().get("paid"):
-            return f"WeChat: {paid.json().get('reason')}"
+        began = time.perf_counter()
+        made = await self._post(phone, "/payment/orders/create", body)
+        if made.status != 201:
+            return json.loads(made.text).get("error", str(made.status))
+        order_id = json.loads(made.text)["data"]["order_id"]
+        begun = await self._post(phone, "/payment/wxpay/create", {"order_id": order_id, "trade_type": "NATIVE"})
+        self.buying.append((time.perf_counter() - began) * 1000)
+        if begun.status != 200:
+            return f"prepay {json.loads(begun.text).get('error')}"
+        asked = {"code_url": json.loads(begun.text)["data"]["code_url"], "openid": "payer"}
+        paid = await wechat.ask("POST", "/_control/pay/scan", {"Content-Type": "application/json"},
+                                json.dumps(asked).encode())  # fmt: skip
+        if not json.loads(paid.text).get("paid"):
+            return f"WeChat: {json.loads(paid.text).get('reason')}"
         late = time.monotonic() + PATIENCE
         while time.monotonic() < late:
-            view = http.get(f"{self.app}/payment/orders/{order_id}", headers=headers, timeout=60).json()["data"]
+            answer = await phone.ask("GET", f"/api/v1/payment/orders/{order_id}")
+            view = json.loads(answer.text)["data"]
             if view["status"] == "paid":
                 return f"paid, {view['seat_status']}"
-            time.sleep(0.3)
+            await asyncio.sleep(1.0)
         return "paid, never heard"
 
-
-def main() -> None:
-    from tests.conftest import build_app
-    from tests.databases import FreshDatabase
-
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--payers", type=int, default=100)
-    parser.add_argument("--seats", type=int, default=30)
-    parser.add_argument("--engine", choices=("mysql", "sqlite"), default="mysql")
-    asked = parser.parse_args()
-    waves = max(2, int(asked.seconds / 3))
-    database = FreshDatabase(asked.engine, "payers")
-    with tempfile.TemporaryDirectory() as folder:
-        app = build_app(database, Path(folder), DESK_RATE_LIMITS="off")
-        try:
-            sys.exit(0 if _trial(app, database, Path(folder), asked, waves) else 1)
-        finally:
-            with app.app_context():
-                db.engine.dispose()
-            database.drop()
+    async def _post(self, phone: Line, path: str, body: dict) -> Reply:
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return await phone.ask("POST", f"/api/v1{path}", headers, json.dumps(body).encode())
 
 
-def _trial(app, database, folder: Path, asked, waves: int) -> bool:
-    with app.app_context():
-        sessions = make_sessions(waves, capacity=asked.seats, price="200.00")
+def run(context: Context) -> list[Row]:
+    """All at the same instant, and the same hundred within seconds, as when a class opens. The provider's own delay is
+    not taken off: it is the sandbox, on the same cores."""
+    rows, payers = [], 20 if context.seconds < 2 else PAYERS
+    for within in WITHIN:
+        bought = trial(context, payers=payers, seats=payers * 3 // 10, waves=WAVES, within=within)
+        rows += _rows(bought, payers, within)
+    return rows
+
+
+def _rows(bought: Bought, payers: int, within: float) -> list[Row]:
+    what = f"{payers} payers " + (f"within {within:.0f} s" if within else "at the same instant")
+    buying, told = bought.crowd.buying, bought.told
+    strange = {word: count for word, count in bought.crowd.said.items() if word not in EXPECTED}
+    wrong = bought.oversold + bought.lost + sum(strange.values())
+    return [
+        _goal(f"{what}: order and prepay", buying, ORDER_MS),
+        _goal(f"{what}: callback → booked", told, CALLBACK_MS),
+        Row(f"{what}: errors, classes oversold, payments without seat, refund or case", "–",
+            f"{sum(strange.values())}, {bought.oversold}, {bought.lost} of {bought.paid:,} paid", None, "0", not wrong),
+        Row(f"{what}: a payer's share of a core", "–", bought.cost, None, "–", None),
+    ]  # fmt: skip
+
+
+def _goal(what: str, taken: list[float], most: float) -> Row:
+    p95 = at(taken, 0.95)
+    return Row(what, "–", f"p50 {at(taken, 0.5):.0f}, p95 {p95:.0f} ms ({len(taken):,})", None, f"p95 < {most:.0f} ms",
+               p95 < most)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bought:
+    """What became of all waves. `told` are the milliseconds of each callback; `cost` names processor time by part."""
+
+    crowd: Payers
+    told: list[float]
+    paid: int
+    oversold: int
+    lost: int
+    cost: str
+
+
+def trial(context: Context, *, payers: int, seats: int, waves: int, within: float) -> Bought:
+    """Wave after wave, each for a class of its own; the first opens connections and is not counted."""
+    with context.app.app_context():
+        sessions = make_sessions(waves + 1, capacity=seats, price="200.00")
         db.session.execute(sa.update(CourseType).values(is_trial=True))
         db.session.commit()
-        parents = make_parents(asked.payers * waves, balance="1.00")
+        parents = make_parents(payers * len(sessions), balance="1.00")
         db.session.remove()
-    sandbox_port, web_port = _free_port(), _free_port()
-    sandbox_url, url = f"http://127.0.0.1:{sandbox_port}", f"http://127.0.0.1:{web_port}"
+        db.engine.dispose()
+    with studio.running(context, DESK_RATE_LIMITS="off") as running:
+        studio.await_healthy(running.url)
+        crowd = Payers(running.url, running.sandbox)
+        asyncio.run(crowd.wave(parents[:payers], sessions[0], within))
+        crowd.buying.clear()
+        began, before, own = time.time(), running.seconds(), studio.processor_time(studio.os.getpid())
 
-    class _Place:
-        instance = folder
+        async def all_others() -> None:
+            for number, session in enumerate(sessions[1:], start=1):
+                await crowd.wave(parents[number * payers : (number + 1) * payers], session, within)
 
-    _Place.database = database
-    environ = _environ(_Place) | pay_environ() | {
-        "DESK_RATE_LIMITS": "off", "DESK_PUBLIC_URL": url, "DESK_WXPAY_API_URL": sandbox_url,
-    }  # fmt: skip
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT, "env": environ}
-    commands = (
-        [sys.executable, "-m", "sandbox", "--port", str(sandbox_port), "--app-url", url, "--pay-keys", pay_folder()],
-        [sys.executable, "-m", "gunicorn", "wsgi:app", "--preload", "-b", f"127.0.0.1:{web_port}"],
-    )
-    servers = [subprocess.Popen([str(part) for part in command], **quiet) for command in commands]
-    try:
-        _await(sandbox_port)
-        _await(web_port)
-        crowd = Payers(url, sandbox_url, asked.payers)
-        end = time.monotonic() + asked.seconds
-        threads = [
-            threading.Thread(target=crowd.run, args=(parents[n :: asked.payers], sessions, end))
-            for n in range(asked.payers)
-        ]
-        began = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took = time.monotonic() - began
-        told = requests.get(f"{sandbox_url}/_control/pay", timeout=30).json()["callbacks"]
-    finally:
-        for server in servers:
-            server.terminate()
-        for server in servers:
-            server.wait(30)
-    return _report(app, crowd, told, took)
+        asyncio.run(all_others())
+        after = running.seconds()
+        used = {what: after[what] - before[what] for what in after}
+        used["clients"] = studio.processor_time(studio.os.getpid()) - own
+        callbacks = requests.get(f"{running.sandbox}/_control/pay", timeout=30).json()["callbacks"]
+        told = [one["ms"] for one in callbacks if one["status"] == 200 and one["at"] >= began]
+    cost = ", ".join(f"{what} {seconds / waves / payers * 1000:.0f} ms" for what, seconds in
+                     sorted(used.items(), key=lambda item: -item[1]) if seconds >= 0.05)  # fmt: skip
+    return Bought(crowd, told, *_counted(context), cost)
 
 
-def _report(app, crowd: Payers, told: list[dict], took: float) -> bool:
-    with app.app_context():
+def _counted(context: Context) -> tuple[int, int, int]:
+    """(orders paid, classes oversold, orders paid without seat, refund or case)."""
+    with context.app.app_context():
         sold = CourseSchedule.booked + CourseSchedule.held > CourseSchedule.capacity
         oversold = db.session.scalar(sa.select(sa.func.count()).select_from(CourseSchedule).where(sold))
         paid = db.session.scalar(sa.select(sa.func.count()).where(PaymentOrder.status == "paid"))
@@ -163,28 +180,26 @@ def _report(app, crowd: Payers, told: list[dict], took: float) -> bool:
         cases = set(db.session.scalars(sa.select(MoneyCase.order_id)))
         lost = [number for number in db.session.scalars(seatless) if number not in cases]
         db.session.remove()
-    answers = sorted(entry["ms"] for entry in told if entry["status"] == 200)
-    print(f"{took:.0f} s; what they heard: {dict(crowd.said)}")
-    print(f"order and prepay: {len(crowd.created)}, p50 {_at(sorted(crowd.created), 0.5):.0f} ms,"
-          f" p95 {_at(sorted(crowd.created), 0.95):.0f} ms")  # fmt: skip
-    print(f"callback to booked: {len(answers)}, p50 {_at(answers, 0.5):.0f} ms, p95 {_at(answers, 0.95):.0f} ms")
-    print(f"paid {paid}, classes oversold {oversold}, paid without seat, refund or case {len(lost)}")
-    strange = [word for word in crowd.said if word not in ("SEAT_FULL", "paid, confirmed")]
-    return not oversold and not lost and not strange
+    return paid, oversold, len(lost)
 
 
-def _at(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--waves", type=int, default=20)
+    parser.add_argument("--payers", type=int, default=PAYERS)
+    parser.add_argument("--seats", type=int, default=30)
+    parser.add_argument("--within", type=float, default=0.0, help="seconds over which a wave begins")
+    asked = parser.parse_args()
+    with context(size="normal") as prepared:
+        bought = trial(
+            prepared, payers=asked.payers, seats=asked.seats, waves=asked.waves, within=asked.within
+        )  # fmt: skip
+    rows = _rows(bought, asked.payers, asked.within)
+    for row in rows:
+        print(f"{row.what}: {row.measured}")
+    print(f"heard: {dict(bought.crowd.said)}")
+    sys.exit(0 if rows[2].held else 1)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DESK_ENV", "test")
     main()

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import bench
 from app import clock
-from bench.context import Row, context
+from bench.charts import Chart
+from bench.context import Context, Row, context
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 _FRAME = {"context", "run", "wallet_race", "web_floor"}
@@ -35,16 +36,21 @@ def main() -> None:
     size.add_argument("--quick", dest="size", action="store_const", const="quick", help="short rounds, small tables")
     size.add_argument("--full", dest="size", action="store_const", const="full", help="a million rows and families")
     parser.set_defaults(size="normal")
+    parser.add_argument("--kept", metavar="NAME", help="use a database of this name, and leave it for the next run")
     parser.add_argument("--write", action="store_true", help="keep the tables in docs/performance.md")
     asked = parser.parse_args()
     for name in asked.names or names():
         module = importlib.import_module(f"bench.{name}")
-        with context(size=asked.size) as prepared:
-            rows = module.run(prepared)
-            table = render(rows, _circumstances(prepared, asked.size))
-        print(f"\n{module.TITLE}\n\n{table}")
-        if asked.write:
-            keep(name, module.TITLE, table)
+        with context(size=asked.size, kept=asked.kept) as prepared:
+            publish(name, module.TITLE, module.run(prepared), prepared, asked.size, write=asked.write)
+
+
+def publish(name: str, title: str, rows: list[Row], prepared: Context, size: str | None, *, write: bool) -> None:
+    """Print a benchmark's table and, with `write`, keep it and its charts. `size` is None where no rounds are."""
+    table = render(rows, _circumstances(prepared, size))
+    print(f"\n{title}\n\n{table}")
+    if write:
+        keep(name, title, "\n".join([table, *map(_picture, prepared.charts)]))
 
 
 def render(rows: list[Row], circumstances: str) -> str:
@@ -57,17 +63,23 @@ def render(rows: list[Row], circumstances: str) -> str:
     return "\n".join(lines)
 
 
-def _circumstances(prepared, size: str) -> str:
+def _circumstances(prepared: Context, size: str | None) -> str:
     with prepared.bare() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT VERSION()")
         version = cursor.fetchone()[0]
     busy = os.getloadavg()[0]
+    rounds = f"size `{size}`, median of {prepared.rounds} rounds of {prepared.seconds:.0f} s, " if size else ""
     text = (
         f"{clock.today()}, {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()},"
-        f" {version}, `innodb_flush_log_at_trx_commit=1`, size `{size}`, median of {prepared.rounds} rounds of"
-        f" {prepared.seconds:.0f} s, load {busy:.1f}."
+        f" {version}, `innodb_flush_log_at_trx_commit=1`, {rounds}load {busy:.1f}."
     )
     return " ".join([text, *prepared.notes])
+
+
+def _picture(chart: Chart) -> str:
+    """The chart's file, and the line that shows it."""
+    chart.write()
+    return f"\n![{chart.title}](pictures/{chart.file})"
 
 
 def keep(name: str, title: str, table: str) -> None:
