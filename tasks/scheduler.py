@@ -20,7 +20,8 @@ from datetime import datetime, timedelta
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock, tally
+from app import tally
+from app.db import db_now
 from app.domain.outbox import jobs
 from app.domain.outbox.jobs import LEADER, Job, Run
 from app.domain.outbox.schedule import JOBS
@@ -54,7 +55,7 @@ class Scheduler:
         self._light: dict[str, datetime] = {}  # when each light job last started here
         self._noted: dict[str, float] = {}
         self._renewed = 0.0
-        self._began = clock.now()
+        self._began: datetime | None = None  # by the database's clock, at the first tick
         self.leads = False
         self._away = False
         self._outage = Outage()
@@ -84,6 +85,9 @@ class Scheduler:
             with self._app.app_context():
                 leads = self._lead()
                 known = jobs.runs() if leads else {}
+                # The database's clock: by one of our own that is set back nothing is due until it has caught up.
+                now = db_now()
+                self._began = self._began or now
                 self._outage.back()
             if not leads:
                 return
@@ -99,7 +103,7 @@ class Scheduler:
             with self._app.app_context():
                 self._outage.away()
             return
-        self._start_due(known)
+        self._start_due(known, now)
 
     def _lead(self) -> bool:
         if not self.leads or time.monotonic() - self._renewed > RENEW:
@@ -109,8 +113,7 @@ class Scheduler:
                 log.info("leading" if self.leads else "another scheduler leads", extra={"holder": self.holder})
         return self.leads
 
-    def _start_due(self, known: dict[str, Run]) -> None:
-        now = clock.now()
+    def _start_due(self, known: dict[str, Run], now: datetime) -> None:
         for job in JOBS:
             if job.name in self._running:
                 continue

@@ -40,9 +40,9 @@ PRICE = "1.00"
 class Stage:
     """Servers, application and web of one drill, on a folder that outlives it."""
 
-    def __init__(self, asked: argparse.Namespace, folder: Path):
+    def __init__(self, asked: argparse.Namespace, folder: Path, *options: str):
         self.asked, self.folder = asked, folder
-        self.database = MariaDB(folder / "mariadb", asked.port or free_port())
+        self.database = MariaDB(folder / "mariadb", asked.port or free_port(), *options)
         self.redis = RedisServer(folder / "redis", free_port())
         self.database.start()
         self.redis.start()

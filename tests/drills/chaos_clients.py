@@ -52,10 +52,14 @@ class Heard:
         return [heard[at] - moment for moment, at in found if at < len(heard)]
 
 
-def book_all(port: int, parents: list[Parent], classes: list[int], each: int, heard: Heard, *, control: bool) -> None:
-    """Every parent books `each` times, all at once; returns when everybody has been answered for everything."""
+def book_all(
+    port: int, parents: list[Parent], classes: list[int], each: int, heard: Heard, *, control: bool,
+    enough: threading.Event | None = None,
+) -> None:  # fmt: skip
+    """Every parent books `each` times, all at once; returns when everybody has been answered for everything. Once
+    there is `enough`, nobody begins another one."""
     # Daemons: a drill that is told to end must not wait for clients who insist.
-    clients = [threading.Thread(target=_client, args=(port, parent, classes, each, heard, control), daemon=True)
+    clients = [threading.Thread(target=_client, args=(port, parent, classes, each, heard, control, enough), daemon=True)
                for parent in parents]  # fmt: skip
     for client in clients:
         client.start()
@@ -64,11 +68,16 @@ def book_all(port: int, parents: list[Parent], classes: list[int], each: int, he
     heard.done.set()
 
 
-def _client(port: int, parent: Parent, classes: list[int], each: int, heard: Heard, control: bool) -> None:
+def _client(
+    port: int, parent: Parent, classes: list[int], each: int, heard: Heard, control: bool,
+    enough: threading.Event | None,
+) -> None:  # fmt: skip
     pairs = [(schedule_id, profile_id) for schedule_id in classes for profile_id in parent.profile_ids][:each]
     random.shuffle(pairs)
     phone = _Phone(port, parent.token, heard)
     for pair in pairs:
+        if enough is not None and enough.is_set():
+            return
         heard.note(pair, *phone.insist(pair, control))
 
 
