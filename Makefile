@@ -53,7 +53,7 @@ bench: ## Measure, each figure beside its floor of the same run (ARGS="--full" f
 
 pictures: ## Take the pictures of the README and the handbook anew, by the journeys that pass those pages
 	@$(SETUP) test
-	@DESK_TAKE_PICTURES=1 $(PY) -m pytest -q tests/e2e -k "not mysql"
+	@DESK_TAKE_PICTURES=1 DESK_TEST_ENGINES=sqlite $(PY) -m pytest -q tests/e2e
 
 assets: ## Build the front-end files again
 	@$(SETUP) assets

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 #: more than these are no accident
 MOST = 3
-# The line with a browser and the one of processes wait more than they work, so two more than there are cores.
+# The lines with a browser and the one of processes wait more than they work, so two more than there are cores.
 _SPREAD = ["-n", str((os.cpu_count() or 1) + 2), "--no-loadscope-reorder", "--durations=25"]
 TIERS = {
     "--suite": ["-m", "not faults", *_SPREAD],

@@ -9,10 +9,21 @@ import pytest
 from tests import databases
 from tests.e2e.product import running_product
 
+#: what is played on each database; pages and phones of the other journeys are the same on either
+ON_EACH_DATABASE = {"test_payments"}
 
-@pytest.fixture(scope="module", params=databases.engines())
+
+def pytest_generate_tests(metafunc):
+    if "product" in metafunc.fixturenames:
+        both = metafunc.module.__name__.rpartition(".")[2] in ON_EACH_DATABASE
+        engines = databases.engines() if both else databases.engines()[:1]
+        metafunc.parametrize("product", engines, indirect=True, scope="package")
+
+
+@pytest.fixture(scope="package")
 def product(request, tmp_path_factory):
-    """Web, worker, scheduler and sandbox, on each database that this machine has; embedded Redis beside SQLite."""
+    """Web, worker, scheduler and sandbox; embedded Redis beside SQLite. One for all journeys: each has families and
+    classes of its own, and puts back what it sets."""
     redis_url = "embedded" if request.param == "sqlite" else None
     with running_product(request.param, tmp_path_factory.mktemp("product"), redis_url=redis_url) as running:
         yield running

@@ -38,8 +38,12 @@ class Product:
     database: FreshDatabase
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
 
+    @property
+    def folder(self) -> Path:
+        return Path(self.env["DESK_INSTANCE_DIR"])
+
     def start(self, name: str, *command: str) -> None:
-        log = open(Path(self.env["DESK_INSTANCE_DIR"]) / f"{name}.log", "ab")  # noqa: SIM115 - the child keeps it
+        log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 - the child keeps it
         with log:
             self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
 

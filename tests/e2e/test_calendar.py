@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app import clock
-from tests.e2e.test_tour import picture, sign_in
+from tests.e2e.steps import picture, sign_in
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_tour import picture, sign_in
+from tests.e2e.steps import picture, sign_in
 
 pytestmark = pytest.mark.browser
 

@@ -15,10 +15,8 @@ import requests
 from playwright.sync_api import Page, expect
 
 from app import clock
-from tests.e2e.test_payments import signed_in, token_of
-from tests.e2e.test_phone import api
-from tests.e2e.test_tour import picture
-from tests.e2e.test_waitlist import HEADER, signed_up
+from tests.e2e.steps import api, picture, signed_in, signed_up, token_of
+from tests.e2e.test_waitlist import HEADER
 
 pytestmark = pytest.mark.browser
 MISSED, SHORT, LONG = "专项两小时", "专项一个半小时", "专项两个半小时"
@@ -77,26 +75,26 @@ def test_leave_a_shorter_class_and_a_longer_one(product, new_page, classes):
     row = phone.get_by_role("button").filter(has_text=SHORT)
     expect(row.locator("s")).to_have_text("¥180.00")
     expect(row).to_contain_text("¥0.00")
-    expect(row).to_contain_text("少30分钟")
-    expect(phone.get_by_role("button").filter(has_text=LONG)).to_contain_text("多30分钟")
+    expect(row).to_contain_text("少0.5小时")
+    expect(phone.get_by_role("button").filter(has_text=LONG)).to_contain_text("多0.5小时")
     expect(phone.locator("[data-toast]")).to_be_hidden()
     picture(phone, "makeup-phone")
     row.click()
     sheet = phone.locator(".sheet")
     expect(sheet).to_contain_text("原课时长2小时")
     sheet.get_by_role("button", name="确认补课").click()
-    expect(sheet.get_by_role("heading")).to_have_text("本课程仅1.5小时，比您原课程少30分钟，是否确认预约？")
+    expect(sheet.get_by_role("heading")).to_have_text("本课程仅1.5小时，比您原课程少0.5小时，是否确认预约？")
     sheet.get_by_role("button", name="确认预约").click()
     expect(sheet.get_by_role("heading", name="补课预约成功")).to_be_visible()
-    expect(sheet).to_contain_text("得到课时补偿30分钟")
+    expect(sheet).to_contain_text("得到课时补偿0.5小时")
     sheet.get_by_role("button", name="完成").click()
     expect(phone.locator(".credit", has_text=MISSED)).to_contain_text("补课：专项一个半小时")
 
     sheet = choose(phone, LONG)
     sheet.get_by_role("button", name="确认补课").click()
-    expect(sheet.get_by_role("heading")).to_have_text("本课程比您原课程多30分钟，需使用30分钟课时补偿")
+    expect(sheet.get_by_role("heading")).to_have_text("本课程比您原课程多0.5小时，需使用0.5小时课时补偿")
     sheet.get_by_role("button", name="使用并预约").click()
-    expect(sheet).to_contain_text("使用课时补偿30分钟")
+    expect(sheet).to_contain_text("使用课时补偿0.5小时")
     sheet.get_by_role("button", name="查看预约").click()
     balance = f"/compensation/balance?profile_id={student['id']}"
     assert api(product, balance, token)["minutes"] == 0
@@ -104,9 +102,9 @@ def test_leave_a_shorter_class_and_a_longer_one(product, new_page, classes):
     phone.get_by_role("button", name="取消预约").click()
     expect(sheet).to_contain_text("用掉的课时补偿退回")
     sheet.get_by_role("button", name="取消预约").click()
-    expect(phone.locator("[data-toast]")).to_have_text("已取消，待补课已退回，现有课时补偿30分钟")
+    expect(phone.locator("[data-toast]")).to_have_text("已取消，待补课已退回，现有课时补偿0.5小时")
     phone.evaluate("number => { location.hash = `minutes/${number}`; }", student["id"])
-    expect(phone.locator(".purse .figure")).to_have_text("30分钟")
+    expect(phone.locator(".purse .figure")).to_have_text("0.5小时")
     expect(phone.locator(".screen .cell b")).to_have_text(["取消补课", "使用", "获得"])
     assert api(product, balance, token)["minutes"] == 30
     assert [one["status"] for one in api(product, "/makeup/my", token)["items"]].count("available") >= 1

@@ -7,76 +7,32 @@ With DESK_TAKE_PICTURES=1 it also takes the pictures of the README.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 
-from app import clock
-from app.domain.orders.models import Refund
 from tests.e2e.product import wait_until
-from tests.e2e.test_phone import api
-from tests.e2e.test_tour import picture, sign_in
+from tests.e2e.steps import (
+    a_minute_passes,
+    api,
+    approved,
+    asked,
+    order_of,
+    pay,
+    picture,
+    refund_states,
+    row_of,
+    sign_in,
+    signed_in,
+    to_pay,
+    token_of,
+)
 
 pytestmark = pytest.mark.browser
 
 
-def token_of(phone: Page, openid: str) -> str:
-    return phone.evaluate("openid => JSON.parse(localStorage.getItem(`phone:${openid}`)).access_token", openid)
-
-
-def signed_in(product, new_page, openid: str) -> Page:
-    phone = new_page(390, 844)
-    phone.goto(f"{product.sandbox.url}/phone/{openid}")
-    phone.get_by_role("button", name="微信一键登录").click()
-    expect(phone.get_by_role("navigation", name="日期")).to_be_visible()
-    return phone
-
-
-def a_trial(product, token: str) -> tuple[dict, dict]:
-    """A trial class of the coming days and a student who has the time for it."""
-    until = clock.today() + timedelta(days=12)
-    sessions = api(product, f"/schedules?type=trial&available=true&limit=100&date_to={until}", token)["items"]
-    taken = api(product, "/bookings/my?status=booked&limit=100", token)["items"]
-    for student in api(product, "/profiles", token)["items"]:
-        busy = [one["schedule"] for one in taken if one["profile_id"] == student["id"]]
-        for session in sessions[1:]:
-            clash = any(one["starts_at"] < session["ends_at"] and one["ends_at"] > session["starts_at"] for one in busy)
-            if student["status"] == "active" and not clash:
-                return session, student
-    raise AssertionError("the demo has no trial class for this family")
-
-
-def row_of(phone: Page, session: dict):
-    phone.evaluate("day => { location.hash = `classes/${day}`; }", session["starts_at"][:10])
-    row = phone.locator(".cell.class", has_text=session["course_name"]).filter(has_text=session["starts_at"][11:16])
-    expect(row).to_be_visible()
-    return row
-
-
-def to_pay(product, phone: Page, openid: str) -> dict:
-    """Book a trial class as far as WeChat's sheet; the class."""
-    session, student = a_trial(product, token_of(phone, openid))
-    row_of(phone, session).click()
-    phone.get_by_label("学员").last.select_option(str(student["id"]))
-    phone.get_by_role("button", name="去支付").click()
-    expect(phone.get_by_role("button", name="立即支付")).to_be_visible()
-    return session
-
-
-def order_of(phone: Page, openid: str) -> str:
-    """The number of the phone's newest order."""
-    return phone.evaluate("openid => JSON.parse(localStorage.getItem(`orders:${openid}`))[0].id", openid)
-
-
 def seats(product, phone: Page, openid: str, session: dict) -> dict:
     return api(product, f"/schedules/{session['id']}/availability", token_of(phone, openid))
-
-
-def pay(phone: Page) -> None:
-    phone.get_by_role("button", name="立即支付").click()
-    expect(phone.get_by_role("heading", name="预约成功")).to_be_visible(timeout=15000)
 
 
 def test_a_trial_is_booked_and_paid(product, new_page):
@@ -221,38 +177,3 @@ def paid(product, new_page, openid: str) -> tuple[Page, str]:
     pay(phone)
     phone.get_by_role("button", name="完成").click()
     return phone, order_of(phone, openid)
-
-
-def a_minute_passes(product) -> None:
-    """WeChat takes one refund of a payment in a minute, and the product keeps to it; this test has no minute."""
-    engine = sa.create_engine(product.database.url)
-    refunds = Refund.__table__
-    with engine.begin() as connection:
-        before = clock.now() - timedelta(minutes=2)
-        connection.execute(sa.update(refunds).where(refunds.c.next_try_at.is_not(None)).values(next_try_at=before))
-        connection.execute(sa.update(refunds).values(updated_at=before))
-    engine.dispose()
-
-
-def asked(product, page: Page, order: str, amount: str, reason: str, *, frees_seat: bool = True) -> str:
-    """Ask for a refund; the address of it."""
-    page.goto(f"{product.url}/orders/{order}/refund")
-    page.get_by_label("退款金额").fill(amount)
-    page.get_by_label("退款原因").fill(reason)
-    page.get_by_label("批准后释放座位").set_checked(frees_seat)
-    page.get_by_role("button", name="核对退款").click()
-    page.get_by_role("dialog").get_by_role("button", name=f"提交审批 ¥{amount}").click()
-    page.wait_for_url(re.compile(r"/refunds/\w+$"))
-    return page.url
-
-
-def approved(product, page: Page, address: str) -> None:
-    page.goto(address)
-    page.get_by_role("button", name=re.compile("^批准")).first.click()
-    page.locator("dialog[open]").get_by_role("button", name=re.compile("^批准|确认")).first.click()
-    expect(page.locator("#refund-detail")).not_to_contain_text("待审批")
-
-
-def refund_states(product, phone: Page, openid: str, order: str) -> list[str]:
-    refunds = api(product, f"/payment/orders/{order}", token_of(phone, openid))["refunds"]
-    return [one["status"] for one in refunds]

@@ -7,21 +7,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-import requests
 from playwright.sync_api import Page, expect
 
 from app import clock
 from tests.e2e.product import wait_until
-from tests.e2e.test_tour import PASTE, picture, sign_in
+from tests.e2e.steps import PASTE, api, picture, sign_in
 
 pytestmark = pytest.mark.browser
 OPENID = "demo-parent-01"
-
-
-def api(product, path: str, token: str) -> dict:
-    answer = requests.get(f"{product.url}/api/v1{path}", headers={"Authorization": f"Bearer {token}"}, timeout=10)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["data"]
 
 
 def open_class(phone: Page, session: dict):

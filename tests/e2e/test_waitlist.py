@@ -18,9 +18,7 @@ from playwright.sync_api import Page, expect
 
 from app import clock
 from tests.e2e.product import wait_until
-from tests.e2e.test_payments import row_of, signed_in, token_of
-from tests.e2e.test_phone import api
-from tests.e2e.test_tour import picture, sign_in
+from tests.e2e.steps import api, picture, row_of, sign_in, signed_in, signed_up, token_of
 
 pytestmark = pytest.mark.browser
 COURSE = "候补小班"
@@ -48,15 +46,6 @@ def session(product, tmp_path) -> int:
     return day
 
 
-def signed_up(product, openid: str) -> str | None:
-    """A token of this parent where the family may book; None for one in arrears or without a student."""
-    code = product.sandbox.code_for(openid)
-    answer = requests.post(f"{product.url}/api/v1/auth/login", json={"code": code}, timeout=10).json()["data"]
-    token = answer["access_token"]
-    may_book = api(product, "/wallet", token)["booking_allowed"] and Decimal(answer["wallet"]["balance"]) > 100
-    return token if may_book and any(one["status"] == "active" for one in answer["profiles"]) else None
-
-
 def wait_in_line(product, new_page, openid: str, session: dict, place: int) -> Waiting:
     phone = signed_in(product, new_page, openid)
     row_of(phone, session).click()
@@ -73,7 +62,7 @@ def wait_in_line(product, new_page, openid: str, session: dict, place: int) -> W
 
 
 def offers(product, openid: str) -> list[dict]:
-    return [one for one in product.sandbox.messages(openid) if one["title"] == "候补名额通知"]
+    return [one for one in product.sandbox.messages(openid) if one["title"] == "候补名额通知" and COURSE in str(one)]
 
 
 def test_three_wait_and_the_first_has_the_seat(product, new_page, session):
