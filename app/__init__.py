@@ -11,7 +11,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import config, doorbell, health, logs, metrics, models, redis, vault  # noqa: F401 - models maps tables
 from app.config import ROOT, Settings
-from app.db import db, engine_options, prepare_engine
+from app.connections import engine_options, prepare_engine
+from app.db import db
 from app.extensions import csrf, htmx, migrate
 
 

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import logging
-import math
 import random
 import sqlite3
 import time
@@ -24,13 +23,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
-from pymysql.constants import SERVER_STATUS
-from sqlalchemy import event
-from sqlalchemy.engine import Connection, CursorResult, Engine, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
+from sqlalchemy.engine import Connection, CursorResult
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from app import clock, guards, slow_statements
+from app import clock, connections, guards
 from app.column_types import Ascii, LongText, UTCDateTime, canonical_json
 from app.errors import Busy, DomainError, IdempotencyKeyReused, OutcomeUnknown, Replayed
 
@@ -65,108 +62,6 @@ class _Database(SQLAlchemy):
 db = _Database(model_class=Base, session_options={"expire_on_commit": False, "autoflush": True})
 
 
-# ── connections ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def engine_options(url: str, *, pool_size: int, timeout: int) -> dict[str, Any]:
-    """Options for create_engine. `timeout` in seconds bounds a statement and a lock wait."""
-    if make_url(url).get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": 15, "check_same_thread": False, "isolation_level": None}}
-    return {
-        "isolation_level": "READ COMMITTED",
-        "pool_size": pool_size,
-        "max_overflow": pool_size,
-        "pool_timeout": 10,
-        "pool_recycle": 1800,
-        # Both are done by events below, only when there is a reason: each is a round trip of every transaction.
-        "pool_pre_ping": False,
-        "pool_reset_on_return": None,
-        "connect_args": {
-            "connect_timeout": 5,
-            "read_timeout": max(timeout * 4, 30),
-            "write_timeout": 30,
-            "cursorclass": slow_statements.TimedCursor,
-            "init_command": (
-                "SET time_zone='+00:00',"
-                " sql_mode='STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
-                f"NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout={max(timeout, 1)}"
-            ),
-        },
-    }
-
-
-def prepare_engine(engine: Engine, *, timeout: int) -> None:
-    """Install the per-connection settings that no URL can carry."""
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        slow_statements.watch_sqlite(engine)
-    else:
-        event.listen(engine, "connect", functools.partial(_prepare_mysql, timeout=timeout))
-        event.listen(engine, "reset", _reset_mysql)
-        event.listen(engine, "checkin", _note_use)
-        event.listen(engine, "checkout", _ping_if_idle)
-        known = engine.dialect.is_disconnect
-        engine.dialect.is_disconnect = lambda error, *rest: known(error, *rest) or _turned_away(error)
-
-
-def _turned_away(error: Exception) -> bool:
-    # The connection lives and its node has left the cluster or stopped writing: a new one goes through the proxy to
-    # the node that has taken over, where this one would be refused until somebody cuts it (Z10).
-    return bool(error.args) and error.args[0] in _NOT_HERE
-
-
-def _prepare_sqlite(connection, _record) -> None:
-    # synchronous=FULL: a receipt given must survive the power cut. recursive_triggers: INSERT OR REPLACE would
-    # otherwise slip past the delete triggers of the ledger.
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL", "foreign_keys=ON", "busy_timeout=15000", "synchronous=FULL", "recursive_triggers=ON",
-    ):  # fmt: skip
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection) -> None:
-    # Reads begin deferred and never wait; transaction() asks for IMMEDIATE, the single write lock.
-    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {mode}")
-
-
-def _prepare_mysql(connection, _record, timeout: int) -> None:
-    # MariaDB bounds every statement (seconds), MySQL only SELECT (milliseconds).
-    cursor = connection.cursor()
-    try:
-        if "MariaDB" in connection.get_server_info():
-            cursor.execute(f"SET max_statement_time={timeout * 2}")
-        else:
-            cursor.execute(f"SET max_execution_time={timeout * 2000}")
-    finally:
-        cursor.close()
-
-
-def _reset_mysql(connection, _record, state) -> None:
-    # The server tells with every answer whether a transaction is open; after a COMMIT none is.
-    if state.terminate_only:
-        return
-    unread = connection._result is not None and connection._result.unbuffered_active
-    if unread or connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
-        connection.rollback()
-
-
-def _note_use(_connection, record) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _ping_if_idle(connection, record, _proxy) -> None:
-    # A connection that worked a moment ago still does, and where it does not, the use case is run again.
-    if time.monotonic() - record.info.get("used_at", math.inf) > IDLE_SECONDS:
-        try:
-            connection.ping(reconnect=False)
-        except Exception as error:
-            raise InvalidatePoolError from error
-
-
 def db_now() -> datetime:
     """The database's clock, by which every deadline is judged (Z13); costs one round trip."""
     if db.session.get_bind().dialect.name == "sqlite":
@@ -177,17 +72,16 @@ def db_now() -> datetime:
 
 # ── transactions ────────────────────────────────────────────────────────────────────────────────────
 
-# R6: whoever locks rows of several tables takes them in this order, ids ascending within a table. The first four are
-# ours: they queue those who would book one person or room twice at a time (docs/decisions/0013-bookings.md).
+# R6: whoever locks rows of several tables takes them in this order, ids ascending within a table. Families to profiles
+# are ours: they queue those who would book one person or room twice at a time (docs/decisions/0013-bookings.md).
+# Long work holds its job through each row, and who decides is held before what they decide about.
 LOCK_ORDER = (
+    "long_jobs", "staff", "adjustment_batches",
     "families", "coaches", "venues", "profiles", "course_schedules", "seat_releases", "waitlist_entries",
     "waitlist_offers", "payment_orders", "payment_attempts", "refunds", "seat_reservations", "bookings",
     "makeup_credits", "compensation_lots", "makeup_requests", "transaction_questions", "wallet_adjustments",
     "withdrawals", "wallets",
 )  # fmt: skip
-
-#: a pooled connection that rested longer is asked whether it still lives
-IDLE_SECONDS = 1.0
 
 MAX_TRIES = 5
 MAX_SECONDS = 2.0
@@ -196,10 +90,10 @@ MAX_SECONDS = 2.0
 _CONTENTION = {1213, 1205, 1020, 3101}
 # The connection died; before COMMIT the server has rolled back. 1927/4031: killed, idle timeout.
 _LOST = {2006, 2013, 2055, 1927, 4031, 0}
-# Nothing was executed: this node takes nothing (Galera without a majority, read-only), and we leave it.
-_NOT_HERE = {1047, 1290, 1836}
 # Nothing was executed: no node, too many connections, cannot connect, the server is going down.
-_AWAY = _NOT_HERE | {1040, 1053, 1203, 2002, 2003}
+_AWAY = connections.NOT_HERE | {1040, 1053, 1203, 2002, 2003}
+# The disk is full: the statement was undone, and works again once somebody has made room.
+_NO_ROOM = {1114, 1021, 1026, 3, 20}
 
 
 @dataclass(frozen=True)
@@ -401,8 +295,8 @@ def is_transient(error: DBAPIError) -> bool:
     """Whether the whole transaction may simply be run again."""
     if isinstance(error.orig, sqlite3.OperationalError):
         text = str(error.orig)
-        return "locked" in text or "busy" in text
-    return _code(error) in _CONTENTION | _LOST | _AWAY or error.connection_invalidated
+        return "locked" in text or "busy" in text or "is full" in text
+    return _code(error) in _CONTENTION | _LOST | _AWAY | _NO_ROOM or error.connection_invalidated
 
 
 def is_away(error: DBAPIError) -> bool:

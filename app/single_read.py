@@ -16,7 +16,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from app import config
-from app.db import db, engine_options, in_transaction, prepare_engine
+from app.connections import engine_options, prepare_engine
+from app.db import db, in_transaction
 from app.prepared import Form
 
 #: an application's engine → the one that reads beside it, which goes when the other does

@@ -94,7 +94,7 @@ TEMPLATES = (
     ),
     _template(
         "waitlist_offer", "候补名额通知", "pages/waitlist/offer", _COURSE, _STARTS, _STUDENT,
-        ("time4", "确认截止", "2026年11月20日 12:45"), ("thing5", "温馨提示", "有名额，立即预约"),
+        ("time4", "确认截止", "2026年11月20日 12:45"), ("thing5", "温馨提示", "确认预约？还剩15分钟决策时间"),
     ),
     _template(
         "seat_taken", "候补结果通知", "pages/waitlist/index", _COURSE, _STARTS, _STUDENT,

@@ -80,8 +80,10 @@ function option(spec, colour) {
   return {
     ...base,
     legend: { show: spec.series.length > 1, left: 0, top: 0, itemWidth: 12, itemHeight: 8, textStyle: { color: colour.text, fontSize: 12 } },
-    xAxis: { type: 'category', data: spec.labels, ...axis, splitLine: { show: false } },
-    yAxis: { type: 'value', ...(unit === 'percent' ? { max: 1, interval: 0.25 } : {}), ...axis, axisLine: { show: false }, splitNumber: 4, axisLabel: { ...axis.axisLabel, formatter: (value) => short(value, unit) } },
+    // Few words are all written where they have the room; of many days every second or third is enough.
+    xAxis: { type: 'category', data: spec.labels, ...axis, splitLine: { show: false }, axisLabel: { ...axis.axisLabel, ...(spec.labels.length <= 8 ? { interval: 0, hideOverlap: true } : {}) } },
+    // There is no half of a family.
+    yAxis: { type: 'value', ...(unit === 'percent' ? { max: 1, interval: 0.25 } : unit === 'count' ? { minInterval: 1 } : {}), ...axis, axisLine: { show: false }, splitNumber: 4, axisLabel: { ...axis.axisLabel, formatter: (value) => short(value, unit) } },
     tooltip: { ...base.tooltip, valueFormatter: (value) => written(value, unit) },
     series: spec.series.map((series, index) => ({
       name: series.name,

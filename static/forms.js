@@ -92,3 +92,18 @@ document.addEventListener('change', (event) => {
   }
   table.dispatchEvent(new CustomEvent('desk:chosen', { bubbles: true, detail: { count: chosen } }));
 });
+
+// 「办理勾选的」 waits for the first tick and says how many there are. A page that the browser brings back has its ticks.
+function countTicked(root) {
+  root.querySelectorAll?.('[data-choose-ticked]').forEach((button) => {
+    // Not `form.id`: the boxes are called so.
+    const form = button.form.getAttribute('id');
+    const ticked = document.querySelectorAll(`[data-check][form="${form}"]:checked`).length;
+    const [before, after] = button.dataset.chooseTicked.split('#');
+    button.disabled = !ticked;
+    button.textContent = ticked ? before + ticked + after : before.trim();
+  });
+}
+document.addEventListener('desk:chosen', () => countTicked(document));
+document.addEventListener('htmx:load', () => countTicked(document));
+addEventListener('pageshow', () => countTicked(document));

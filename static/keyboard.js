@@ -1,4 +1,4 @@
-// `/` search · `j` `k` rows · Enter opens (the row's link has the focus) · `?` help · Esc closes ·
+// `/` search · `j` `k` rows · Enter opens (the row's link has the focus) · `x` ticks the row · `?` help · Esc closes ·
 // any element with data-key="a" is pressed by that key.
 const typing = (target) => target.closest?.('input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]');
 
@@ -42,6 +42,8 @@ document.addEventListener('keydown', (event) => {
   } else if (event.key === 'j' || event.key === 'k') {
     event.preventDefault();
     step(event.key === 'j' ? 1 : -1);
+  } else if (event.key === 'x') {
+    event.target.closest?.('tr')?.querySelector('[data-check]')?.click();
   } else if (event.key === '?') {
     document.querySelector('[data-dialog-open="#keys"]')?.click();
   } else if (/^[a-z]$/.test(event.key)) {

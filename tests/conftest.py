@@ -103,18 +103,18 @@ def pytest_sessionstart(session):
         pytest.exit(f"DESK_TEST_REQUIRE asks for {', '.join(sorted(missing))}: not found", returncode=3)
 
 
-#: folders that need the machine to themselves among their kind: at most one test with a browser runs at a time, and at
-#: most one with processes that are killed and timed
-_ALONE = {"e2e": "browser", "sandbox": "browser", "concurrency": "processes", "tasks": "processes"}
+#: folders that need the machine to themselves among their kind: at most one journey through the product runs at a time
+#: (one product serves all of them), one test of the sandbox's pages, and one with processes that are killed and timed
+_ALONE = {"e2e": "product", "sandbox": "pages", "concurrency": "processes", "tasks": "processes"}
 
 
 def pytest_collection_modifyitems(items):
-    # The two long lines first: begun last, they would run on while the other processes have nothing left.
+    # The long lines first: begun last, they would run on while the other processes have nothing left.
     items.sort(key=lambda item: item.path.parent.name not in _ALONE)
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Each file is one process's, and so are the two lines of `_ALONE`."""
+    """Each file is one process's, and so is each line of `_ALONE`."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Lines(LoadScopeScheduling):

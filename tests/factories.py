@@ -129,3 +129,17 @@ def make_session(
 
 def parent_actor(family: MadeFamily) -> Actor:
     return Actor(type=ActorType.PARENT, id=family.user_id, name="张女士", family_id=family.id)
+
+
+#: how a member of staff can belong to a family (W12)
+BELONGING = ("linked", "openid", "phone")
+
+
+def belonging_to(family: MadeFamily, how: str) -> dict:
+    """Columns of an account whose owner belongs to this family, which must have a phone."""
+    parent = parent_of(family)
+    return {
+        "linked": {"family_id": family.id},
+        "openid": {"openid": parent.openid},
+        "phone": {"phone_index": parent.phone_index},
+    }[how]

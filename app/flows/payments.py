@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app import config, money
@@ -162,11 +162,12 @@ def confirm(*, order_id: str, family_id: int, actor: Actor) -> OrderView:
     if view.status == OrderStatus.PAID or view.open_trade_no is None:
         return view
     db.session.rollback()
-    if attempts.claim_question(order_id=order_id):
-        try:
-            ask(view.open_trade_no, actor=actor)
-        except GatewayError as error:
-            raise _away(error) from error
+    # Always asked, also where a reader did so a second ago: the phone has paid since, and would be told nothing (O5).
+    attempts.claim_question(order_id=order_id, every=timedelta(0))
+    try:
+        ask(view.open_trade_no, actor=actor)
+    except GatewayError as error:
+        raise _away(error) from error
     return _view(order_id, family_id)
 
 

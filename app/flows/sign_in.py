@@ -6,13 +6,14 @@ import logging
 from dataclasses import dataclass
 
 from app import config
-from app.db import RequestKey, db, recall
+from app.db import RequestKey, db
 from app.domain.audit.actor import Actor
 from app.domain.people import limits, parent_sessions, profiles, registration
 from app.domain.people.parent_sessions import OpenedSession
 from app.domain.people.queries import UserCard
 from app.domain.policy import service as policy
-from app.errors import Replayed, Unauthenticated, Unavailable
+from app.errors import Unauthenticated, Unavailable
+from app.flows import once
 from app.gateways import wechat_mini
 from app.gateways.errors import GatewayError
 
@@ -63,16 +64,13 @@ def sign_in(*, code: str, nickname: str | None, consent_version: str | None, act
 def bind_phone(*, code: str, actor: Actor, request_key: RequestKey | None) -> UserCard:
     """Bind the number behind WeChat's phone code to the signed-in parent.
 
-    Raises WeChatCodeInvalid, WeChatUnavailable, PhoneTaken, Replayed.
+    Raises WeChatCodeInvalid, WeChatUnavailable, PhoneTaken, Replayed, StillRunning.
     """
-    if request_key is not None:
-        # Before WeChat is asked: the code is good once, so a repetition would be refused for the wrong reason.
-        kept = recall(request_key)
-        if kept is not None:
-            raise Replayed(kept)
-    _end_reading()
-    number = _ask(lambda client: client.get_phone_number(code))
-    return profiles.set_phone(phone=number, actor=actor, request_key=request_key)
+    # The code is good once: a repetition, or a twin, would be refused by WeChat for the wrong reason.
+    with once.alone(request_key):
+        _end_reading()
+        number = _ask(lambda client: client.get_phone_number(code))
+        return profiles.set_phone(phone=number, actor=actor, request_key=request_key)
 
 
 def _ask(call):

@@ -8,9 +8,7 @@ from app import clock
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.domain.reports import arrears as figures
-from app.domain.reports import home
 from app.domain.reports.arrears import Show
-from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, page_links, text_arg
 from app.web.permissions import requires
@@ -19,8 +17,6 @@ from app.web.rendering import render
 bp = Blueprint("arrears", __name__)
 
 SHOWN = {Show.ALL: "全部欠费", Show.LATE: "需要联系", Show.BLOCKED: "已停约"}
-
-register_count("arrears_tasks", lambda _person: home.arrears_tasks())
 
 
 @bp.get("/arrears")

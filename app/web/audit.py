@@ -71,7 +71,7 @@ def _taken() -> Taking:
 
 offer("audit", "审计", Permission.AUDIT_VIEW, _taken, (
     Column("编号", "id", Kind.NUMBER), Column("时间", "created_at", Kind.TIME),
-    labelled("经办类型", "actor_type", "actor_type"), Column("经办", "actor_name"),
+    labelled("经办类型", "actor_type", "actor_type"), Column("经办", actions.who),
     Column("动作", lambda row: actions.word(row.action)), Column("动作代码", "action"),
     Column("对象", lambda row: actions.target(row.target_type, row.target_id)),
     Column("家庭", "family_id", Kind.NUMBER), Column("原状态", "old_status"), Column("新状态", "new_status"),

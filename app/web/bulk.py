@@ -21,7 +21,6 @@ from app.exports.columns import Column, Kind
 from app.flows import bulk
 from app.flows.bulk import Review
 from app.web import bulk_template
-from app.web.context import register_count
 from app.web.downloads import Taking, labelled, offer
 from app.web.errors import status_of
 from app.web.filter_args import choice_arg, int_arg, page_links
@@ -35,8 +34,6 @@ from app.web.rendering import hx_redirect, render, toast
 from app.web.security import limit_money_forms
 
 bp = Blueprint("bulk", __name__)
-
-register_count("batches_asked", lambda person: bulk_queries.asked_count(not_by=person.staff_id))
 
 #: wrong rows that are shown with their cells; a sheet that is wrong throughout is wrong in one way
 ROWS_SHOWN = 100

@@ -20,7 +20,6 @@ from app.domain.reports import board
 from app.domain.reports.board import BoardFilter, Item, Source
 from app.errors import Conflict, DomainError, Forbidden, Invalid
 from app.web.choosing import choosable
-from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, in_words, offer
 from app.web.errors import status_of
 from app.web.filter_args import choice_arg, int_arg, page_links, text_arg
@@ -47,8 +46,6 @@ def sources_of(role: str) -> frozenset[str]:
     held = ROLE_PERMISSIONS.get(role, frozenset())
     return frozenset(source for source, permission in _SEEN.items() if permission in held)
 
-
-register_count("cases", lambda person: board.count(sources_of(person.role)))
 
 #: browsers are told when a case was settled, so that the board behind the side panel looks again
 CHANGED = "desk:case-changed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from flask import Flask, current_app, request
 
 from app import clock, ids
 from app.domain.people.sessions import SignedIn
+from app.domain.reports import waiting
 from app.web import labels, navigation
 from app.web.errors import BARE
 from app.web.permissions import can, current_person, is_portal
@@ -17,9 +17,6 @@ from app.web.rendering import wants_fragment
 
 THEME_COOKIE = "desk-theme"
 THEMES = ("light", "dark", "auto")
-
-#: count_key of a navigation item → how many wait there, asked for the person who looks
-_counts: dict[str, Callable[[SignedIn], int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +32,6 @@ class Face:
 
 def init_app(app: Flask) -> None:
     app.context_processor(_context)
-
-
-def register_count(key: str, count: Callable[[SignedIn], int]) -> None:
-    """A module of the portal says how the number beside its navigation item is counted."""
-    _counts[key] = count
 
 
 def _context() -> dict[str, Any]:
@@ -74,6 +66,5 @@ def _face(person: SignedIn) -> Face:
 def _groups(person: SignedIn) -> list[navigation.Group]:
     if person.must_change_password or person.second_factor_due:
         return []  # nothing is open to them yet but the set-up itself
-    keys = {item.count_key for group in navigation.GROUPS for item in group.items if can(item.permission)}
-    counts = {key: count(person) for key, count in _counts.items() if key in keys}
+    counts = waiting.count(navigation.waits(can), me=person.staff_id)
     return navigation.visible_groups(can, current_app.view_functions, counts)

@@ -220,7 +220,7 @@ def _tab(family_id: int, key: str, fragment: str, **context):
         for name, word, endpoint, permission in _TABS
         if can(permission)
     ]
-    context.setdefault("wallet", _wallet(family_id))
+    context = {"wallet": context.get("wallet") or _wallet(family_id), **context}
     sheet = _sheet(family_id)
     context["heir"] = family_queries.heir(family_id) if sheet.merged_into else None
     context["absorbed"] = [] if wants_fragment() else family_queries.absorbed(family_id)

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from app.domain.offers import board_figures
+from app.domain.makeups import desk_queries as makeups
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
-from app.domain.reports import board as exceptions
 from app.domain.reports import home as figures
 from app.domain.reports import today as today_figures
-from app.domain.reports import waitlist
+from app.domain.reports import waiting, waitlist
 from app.domain.reports.payments import Span
-from app.web.cases import sources_of
-from app.web.context import register_count
 from app.web.filters import day
 from app.web.permissions import can, current_actor, requires
 from app.web.rendering import render
 
 bp = Blueprint("home", __name__)
-
-# The navigation asks only for items that the person may open.
-register_count("approvals", lambda _person: figures.approvals_waiting())
-register_count("receipts_missing", lambda _person: figures.receipts_missing())
-register_count("notices_failed", lambda _person: figures.notices_failed())
 
 
 @bp.get("/")
@@ -36,16 +28,15 @@ def today():
     waits = figures.waitlist_span()
     return render(
         "home/today.html",
-        waiting=figures.waiting(),
-        exceptions=exceptions.count(sources_of(current_actor().role or "")) if can(Permission.CASE_VIEW) else 0,
+        waiting=waiting.count(waiting.NAMES, me=current_actor().id),
+        credits_ending=makeups.ending_count() if can(Permission.FAMILY_VIEW) else 0,
         arrears=figures.arrears() if sees_money else None,
-        offers=board_figures.offers_running() if can(Permission.SCHEDULE_VIEW) else 0,
         classes=today_figures.classes() if can(Permission.SCHEDULE_VIEW) else None,
         money=money,
         bookings=bookings,
         charts=_charts(money, bookings) | _conversion(waits) if sees_money else {},
         waits=waits,
-        lost=figures.lost_notices(),
+        lost=waiting.lost_notices(),
         task_days=policy.get("arrears_task_after").days,
         credit_days=policy.get("makeup_credit_reminder").days,
     )
@@ -88,7 +79,7 @@ def _conversion(span: Span) -> dict:
     weeks = waitlist.conversion(span)
     return {
         "waits": {
-            "kind": "stack", "labels": [f"{week.month}-{week.day:02d}" for week, _, _ in weeks], "unit": "count",
+            "kind": "stack", "labels": [f"{week:%m-%d}" for week, _, _ in weeks], "unit": "count",
             "series": [
                 {"name": "约上", "data": [booked for _, _, booked in weeks], "tone": "good"},
                 {"name": "没有约上", "data": [offers - booked for _, offers, booked in weeks], "tone": "ended"},

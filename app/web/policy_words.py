@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from app.domain.policy import verdicts
 from app.domain.policy.registry import Policy
 from app.domain.policy.rollout import rollout
 from app.web.filters import filesize, money
 
-_UNITS = {"s": "秒", "m": "分钟", "h": "小时", "d": "天"}
+#: the letter of a length of time as it is stored → its word
+UNITS = {"s": "秒", "m": "分钟", "h": "小时", "d": "天"}
 _SWITCH = {"on": "开启", "off": "关闭"}
 _HELP = {
-    "时长": "数字加单位：90s（秒）、15m（分钟）、6h（小时）、60d（天）",
+    "时长": "数字加单位，如 90 秒、15 分钟、6 小时、60 天",
     "元": "不超过两位小数的金额，如 1000.00",
-    "时段": "本地时间的起止，如 21:30-08:00；不需要时写 off",
+    "时段": "北京时间的起止，如 21:30-08:00；不需要时写「不设」",
     "范围": "all（全部家庭）、off（不开放）、25%（这么多家庭，增加时只会加入新的）或 families:12,57（家庭编号）",
     "%": "百分比，最多三位小数，如 99.9",
     "字节": "整数，1 MB 是 1048576",
+    "规则表": "规则=结论，用逗号分开，先后就是次序；不写的规则不看，最后一条须是 first_trial。规则："
+    + "、".join(f"{code}（{word}）" for code, word in verdicts.RULES.items())
+    + "；结论："
+    + "、".join(f"{code}（{word}）" for code, word in verdicts.VERDICTS.items()),
 }
 
 
 def said(policy: Policy, text: str) -> str:
     """The value in words; `text` is as it is stored."""
     if policy.unit == "时长":
-        return f"{text[:-1]} {_UNITS[text[-1]]}"
+        return f"{text[:-1]} {UNITS[text[-1]]}"
     if policy.unit == "元":
         return money(Decimal(text))
     if policy.unit == "开关":
@@ -32,9 +38,15 @@ def said(policy: Policy, text: str) -> str:
         return filesize(int(text))
     if policy.unit == "范围":
         return _scope(text)
+    if policy.unit == "规则表":
+        return verdicts.in_words(text)
     if policy.unit == "时段":
         return "不设" if text == "off" else text.replace("-", " – ")
-    return f"{text}%" if policy.unit == "%" else f"{text} {policy.unit}"
+    if policy.unit == "时刻":
+        return text
+    if policy.unit == "%":
+        return f"{text}%"
+    return f"{int(text):,} {policy.unit}" if text.isdigit() else f"{text} {policy.unit}"
 
 
 def _scope(text: str) -> str:

@@ -9,7 +9,6 @@ from app.domain.people.roles import Permission
 from app.domain.questions import queries, service
 from app.domain.questions.models import QuestionStatus
 from app.domain.questions.queries import QuestionFilter
-from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.orders import NoteForm
@@ -20,8 +19,6 @@ from app.web.permissions import current_actor, requires
 from app.web.rendering import render
 
 bp = Blueprint("questions", __name__)
-
-register_count("questions", lambda _person: queries.open_count())
 
 #: browsers are told when a question was answered, so that lists behind the side panel look again
 CHANGED = "desk:question-changed"

@@ -18,7 +18,6 @@ from app.domain.reconcile.queries import DifferenceFilter
 from app.errors import Invalid
 from app.flows import longjobs
 from app.paging import capped_count
-from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms import refusal
@@ -32,8 +31,6 @@ from app.web.rendering import hx_redirect, render, toast
 from app.web.security import limit_money_forms
 
 bp = Blueprint("reconcile", __name__)
-
-register_count("differences", lambda _person: queries.open_count())
 
 #: browsers are told when a difference was settled, so that the list behind the side panel looks again
 CHANGED = "desk:difference-changed"

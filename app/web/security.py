@@ -81,8 +81,8 @@ def _guard() -> Response | None:
     if not is_portal():
         return None
     _forget_person()
-    if any(isinstance(value, int) and value > MAX_ID for value in (request.view_args or {}).values()):
-        abort(404)  # no row can have this id, and no database takes it
+    if any(_names_nothing(value) for value in (request.view_args or {}).values()):
+        abort(404)
     if request.method in UNSAFE:
         _refuse_foreign()
     access = declared_access()
@@ -96,6 +96,11 @@ def _guard() -> Response | None:
     require_permission(access)
     _touch_session()
     return None
+
+
+def _names_nothing(value: object) -> bool:
+    """No row can have this id, and no database takes it; or this code, which MariaDB refuses to compare."""
+    return value > MAX_ID if isinstance(value, int) else not str(value).isascii()
 
 
 def _touch_session() -> None:

@@ -12,12 +12,11 @@ from app.domain.policy import changes, queries
 from app.domain.policy.queries import PendingChange, PolicyLine
 from app.errors import Conflict, DomainError, Invalid
 from app.web import templates_page
-from app.web.context import register_count
 from app.web.errors import status_of
 from app.web.forms import refusal
 from app.web.forms.settings import PolicyForm, RejectForm, ScopeForm, SwitchForm
 from app.web.forms_token import TokenForm, request_key
-from app.web.permissions import can, current_actor, requires
+from app.web.permissions import current_actor, requires
 from app.web.policy_words import said, writing_help
 from app.web.rendering import close_panel, hx_redirect, render, toast, wants_fragment
 
@@ -25,13 +24,6 @@ bp = Blueprint("settings", __name__, url_prefix="/settings")
 templates_page.register(bp)
 
 HISTORY_LENGTH = 20
-
-register_count(
-    "policy_requests",
-    lambda person: (
-        sum(one.asked_by != person.staff_id for one in queries.pending_changes()) if can(Permission.POLICY_EDIT) else 0
-    ),
-)
 
 
 @bp.get("/policies")
@@ -145,7 +137,7 @@ def _sheet(line: PolicyLine) -> dict:
     events = [
         {
             "at": row.created_at,
-            "who": row.actor_name,
+            "who": actions.who(row),
             "note": row.reason,
             "text": f"{actions.word(row.action)}：{said(line.policy, row.before['value'])}"
             f" → {said(line.policy, row.after['value'])}",

@@ -9,21 +9,15 @@ from app.domain.people import passwords, queries_staff, role_changes, staff
 from app.domain.people.roles import Permission, Role
 from app.errors import Conflict, DomainError, Invalid
 from app.web import labels
-from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, labelled, offer
 from app.web.errors import status_of
 from app.web.forms import refusal
 from app.web.forms.staff import EditForm, NewStaffForm, NoteForm, PlainForm, ReasonForm, RoleForm
 from app.web.forms_token import request_key
-from app.web.permissions import can, current_actor, requires
+from app.web.permissions import current_actor, requires
 from app.web.rendering import hx_redirect, render, toast, wants_fragment
 
 bp = Blueprint("staff", __name__, url_prefix="/staff")
-
-register_count(
-    "role_requests",
-    lambda person: queries_staff.count_to_decide(person.staff_id) if can(Permission.ROLE_APPROVE) else 0,
-)
 
 
 @bp.get("")

@@ -48,7 +48,8 @@ def index():
     return render(
         "waitlist_report/index.html", "waitlist_report/_figures.html", span=span, type_id=type_id,
         types=figures.types(), table=found, chart=_chart(found.weeks), asked=_asked(span, type_id),
-        week_end=timedelta(days=6), notices=checks.notices(span, type_id), cutoffs=checks.cutoffs(span, type_id),
+        week_end=timedelta(days=6), offers_since=figures.offers_kept_since(), notices=checks.notices(span, type_id),
+        cutoffs=checks.cutoffs(span, type_id),
     )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from app.domain.withdrawals.queries import WithdrawalFilter
 from app.flows import receipts
 from app.paging import capped_count
 from app.web.choosing import choosable
-from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
 from app.web.forms.desk import KeptFile, keep, kept_files, uploads
@@ -28,8 +27,6 @@ from app.web.permissions import current_actor, requires
 from app.web.rendering import render
 
 bp = Blueprint("withdrawals", __name__)
-
-register_count("withdrawals_open", lambda _person: queries.waiting().all)
 
 #: browsers are told when a withdrawal changed, so that lists behind the side panel look again
 CHANGED = "desk:withdrawal-changed"

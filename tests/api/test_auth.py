@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from datetime import timedelta
 
 import jwt
@@ -10,12 +11,14 @@ import pytest
 
 from app import clock
 from app.api.v1 import tokens
-from app.db import db
+from app.db import KeptRequest, db
 from app.domain.audit.models import AuditEntry
 from app.domain.ledger.models import Wallet
 from app.domain.people.models import Family, User, UserSession
 from app.domain.policy.models import PolicyValue
-from tests.api.conftest import Parent, ok, refused
+from app.flows import once
+from app.gateways import wechat_mini
+from tests.api.conftest import Parent, ok, refused, sign_in
 
 OPENID = "openid-api-auth-0001"
 
@@ -150,7 +153,10 @@ def test_lifetimes_are_policy(client, sandbox):
 
 def test_logout_ends_this_sign_in_only(client, sandbox):
     phone_one, phone_two = (as_parent(client, ok(login(client, sandbox), "login")) for _ in range(2))
-    assert ok(phone_one.post("/auth/logout"), "logout") == {}
+    refused(phone_one.post("/auth/logout", key="a b"), 400, "IDEMPOTENCY_KEY_INVALID")
+    ok(phone_one.post("/profiles", {"name": "小雨"}, key="k"), "add_profile")
+    refused(phone_one.post("/auth/logout", key="k"), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert ok(phone_one.post("/auth/logout", key="bye"), "logout") == {}
     refused(phone_one.get("/me"), 401, "UNAUTHENTICATED")
     refused(phone_one.post("/auth/logout"), 401, "UNAUTHENTICATED")
     refused(
@@ -263,6 +269,66 @@ def test_a_repeated_phone_call_does_not_spend_another_code(parent, sandbox):
     assert ok(parent.post("/auth/phone", {"code": code}, key="p1"), "phone") == one
     refused(parent.post("/auth/phone", {"code": code}), 401, "WECHAT_CODE_INVALID")
     assert db.session.query(AuditEntry).filter_by(action="user.phone_set").count() == 1
+
+
+def test_while_the_first_still_runs_the_second_is_told_so(parent, sandbox, monkeypatch):
+    """The code is good once: WeChat would refuse the second of two at once for the wrong reason (96.13)."""
+    monkeypatch.setattr(once, "PATIENCE", 0.1)
+    code = sandbox.phone_code_for("openid-test-parent-0001", "13712341234")
+    real, seconds = wechat_mini.WeChatMini.get_phone_number, []
+
+    def slow(self, code):
+        if not seconds:
+            seconds.append(parent.post("/auth/phone", {"code": code}, key="p1"))
+        return real(self, code)
+
+    monkeypatch.setattr(wechat_mini.WeChatMini, "get_phone_number", slow)
+    first = ok(parent.post("/auth/phone", {"code": code}, key="p1"), "phone")
+    refused(seconds[0], 409, "IDEMPOTENCY_IN_PROGRESS")
+    assert seconds[0].headers["Retry-After"] == "1"
+    assert ok(parent.post("/auth/phone", {"code": code}, key="p1"), "phone") == first
+    refused(parent.post("/auth/phone", {"code": code}, key="p2"), 401, "WECHAT_CODE_INVALID")
+    assert [one.scope for one in db.session.query(KeptRequest)] == [f"user:{parent.user_id}"]  # no mark is left
+
+
+def test_who_died_over_it_keeps_nobody_out_for_long(parent, sandbox, monkeypatch):
+    monkeypatch.setattr(once, "PATIENCE", 0.1)
+    monkeypatch.setattr(once, "_unmark", lambda **mark: None)
+    refused(parent.post("/auth/phone", {"code": "bad"}, key="p1"), 401, "WECHAT_CODE_INVALID")
+    code = sandbox.phone_code_for("openid-test-parent-0001", "13712341234")
+    refused(parent.post("/auth/phone", {"code": code}, key="p1"), 409, "IDEMPOTENCY_IN_PROGRESS")
+    with clock.travel(to=clock.now() + timedelta(seconds=31)):
+        ok(parent.post("/auth/phone", {"code": code}, key="p1"), "phone")
+
+
+@pytest.mark.parametrize("keys", [["same"] * 6, [f"own-{number}" for number in range(6)]], ids=["one key", "control"])
+def test_six_at_once_over_one_code(live_app, sandbox_server, monkeypatch, keys):
+    """Under one key all get the first answer or hear that it still runs; the control shows what WeChat says else."""
+    sandbox_server.reset()
+    settings = dataclasses.replace(live_app.extensions["desk.settings"], wechat_api_url=sandbox_server.url)
+    monkeypatch.setitem(live_app.extensions, "desk.settings", settings)
+    code = sandbox_server.phone_code_for("openid-live-000001", "13712341234")
+    with live_app.app_context():
+        someone = sign_in(live_app.test_client(), "openid-live-000001")
+        db.session.remove()
+    answers, begin = [], threading.Barrier(len(keys))
+
+    def ask(key: str) -> None:
+        client = dataclasses.replace(someone, client=live_app.test_client())
+        begin.wait()
+        answers.append(client.post("/auth/phone", {"code": code}, key=key))
+
+    threads = [threading.Thread(target=ask, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    won = [one.json["data"] for one in answers if one.status_code == 200]
+    lost = {one.json["error"] for one in answers if one.status_code != 200}
+    assert won
+    assert all(data == won[0] for data in won)
+    assert lost <= ({"IDEMPOTENCY_IN_PROGRESS"} if len(set(keys)) == 1 else {"WECHAT_CODE_INVALID"})
+    assert len(won) == 1 or len(set(keys)) == 1
 
 
 def test_phone_with_wechat_away_or_a_sign_in_code(parent, sandbox):

@@ -18,9 +18,10 @@ from app.domain.bookings.models import Booking
 from app.domain.catalog.models import Course, CourseSchedule
 from app.domain.credits.models import MakeupCredit
 from app.domain.ledger.models import Wallet, WalletTransaction
+from app.domain.outbox import housekeeping
 from app.domain.people import parent_sessions
 from tests.api.conftest import Parent, ok, refused
-from tests.api.test_bookings import add_student, book, nothing_happened, set_balance
+from tests.api.test_bookings import add_student, balance, book, nothing_happened, set_balance
 from tests.factories import make_course, make_family, make_session, parent_actor
 
 
@@ -165,6 +166,37 @@ def test_a_class_for_nothing_moves_no_money(parent):
     ended = ok(parent.post(f"/bookings/{made['booking']['id']}/cancel"), "cancel_booking")
     assert (ended["refund_amount"], ended["balance"]) == ("0.00", "0.00")
     assert db.session.scalar(sa.select(sa.func.count(WalletTransaction.id))) == 0
+
+
+def test_a_key_pays_once_for_ever(parent, student):
+    """Kept answers are forgotten after days; what was paid under a key is not paid again, whatever became of it."""
+    schedule, other = make_session(), make_session(starts_in=timedelta(days=3))
+    made = book(parent, schedule, student, key="old").get_json()["data"]
+    assert forget_all() == 1
+    # While it stands, and after its money went back: the same request is the same booking.
+    assert book(parent, schedule, student, key="old").get_json()["data"] == made
+    parent.post(f"/bookings/{made['booking']['id']}/cancel")
+    again = book(parent, schedule, student, key="old")
+    assert (again.status_code, again.get_json()["data"]["balance"]) == (201, made["balance"])
+    assert again.get_json()["data"]["booking"]["id"] == made["booking"]["id"]
+    assert again.get_json()["data"]["booking"]["status"] == "cancelled"
+    refused(book(parent, other, student, key="old"), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert (balance(parent), db.session.query(Booking).count()) == (Decimal("500.00"), 1)
+    # Control: another key is another booking, and pays.
+    assert book(parent, schedule, student, key="new").status_code == 201
+    assert balance(parent) == Decimal("300.00")
+
+
+def test_another_request_under_a_kept_key_is_told_so_though_it_paid(parent, student):
+    schedule = make_session()
+    assert book(parent, schedule, student, key="k").status_code == 201
+    refused(book(parent, schedule, student, key="k", price="200.00"), 422, "IDEMPOTENCY_KEY_REUSED")
+    assert (balance(parent), db.session.query(Booking).count()) == (Decimal("300.00"), 1)
+
+
+def forget_all() -> int:
+    with clock.travel(to=clock.now() + timedelta(days=4)):
+        return housekeeping.forget_requests()
 
 
 def test_leave_under_one_key_makes_one_credit(parent, student):

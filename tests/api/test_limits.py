@@ -51,6 +51,24 @@ def test_reads_over_the_limit(parent, other, with_redis):
     ok(other.get("/me"), "get_me")
 
 
+def test_the_first_read_over_the_limit_is_refused_however_many_processes_serve_it(app, with_redis):
+    """Each tells Redis of ten calls at once, until little is left."""
+    with app.app_context():
+        processes, who, most = [limits._ReadLimiter() for _ in range(4)], f"user:{secrets.token_hex(8)}", 300
+        seen = [processes[number % 4].hit(who, most) for number in range(most + 4)]
+    assert seen[:most] == [None] * most
+    assert all(1 <= wait <= 60 for wait in seen[most:])
+
+
+def test_far_from_the_limit_redis_is_told_of_ten_calls_at_once(app, with_redis, monkeypatch):
+    told = []
+    monkeypatch.setattr(limits._ReadLimiter, "_tell", lambda self, who, most, calls: told.append(calls))
+    process = limits._ReadLimiter()
+    for _ in range(95):
+        process.hit("user:1", 300)
+    assert told == [10] * 9
+
+
 def test_without_redis_reads_go_on_and_it_is_not_asked_again_at_once(app, parent, monkeypatch):
     app.extensions.pop("desk.api.read_limiter", None)
     allow(1)

@@ -26,7 +26,7 @@ def test_the_story_of_the_minutes_with_every_field(parent):
     one = Missing(parent, 120, 120)
     short, long = one.session(90), one.session(150)
     asked = refused(one.book(short), 409, "SHORTER_CLASS")
-    assert asked["message"] == "本课程仅1.5小时，比您原课程少30分钟，是否确认预约？"
+    assert asked["message"] == "本课程仅1.5小时，比您原课程少0.5小时，是否确认预约？"
     assert makeups() == 0
     first = one.booked(short, accept_shorter=True)
     assert set(first) == {"makeup_booking_id", "booking", "duration_difference", "compensation_used",

@@ -94,8 +94,10 @@ def test_preferences(parent, other):
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"arrears": False}, "body"),
-        ({"{label}": False}, "body"),
+        ({"arrears": False}, "arrears"),
+        ({"low_balance": False, "": True}, "body"),
+        ({"{label}": False}, "{label}"),
+        ({"x" * 500: False}, "x" * 64),
         ({"low_balance": 0}, "low_balance"),
         ({"low_balance": None}, "low_balance"),
         ({"low_balance": "false"}, "low_balance"),

@@ -73,6 +73,20 @@ CALLS = {
     ("get", "/compensation/balance"): None,
     ("get", "/compensation/history"): None,
 }  # fmt: skip
+#: what is no call of a phone: WeChat's, and what lies beside the contract; the fields of a body, None without one
+OTHERS = {
+    ("post", "/payment/wxpay/callback"): {
+        "id", "create_time", "resource_type", "event_type", "summary", "resource",
+    },
+    ("post", "/payment/wxpay/refund-callback"): {
+        "id", "create_time", "resource_type", "event_type", "summary", "resource",
+    },
+    ("get", "/openapi.json"): None,
+    ("get", "/api/docs"): None,
+    ("get", "/healthz"): None,
+    ("get", "/readyz"): None,
+    ("get", "/metrics"): None,
+}  # fmt: skip
 ANSWERS = {
     "login": "access_token expires_in refresh_token user profiles wallet",
     "refresh": "access_token expires_in refresh_token",
@@ -137,6 +151,7 @@ QUERIES = {
     "get_availability": {"profile_id"},
     "list_bookings": {"status", "cursor", "limit"},
     "get_qrcode": {"format"},
+    "release_seat": {"order_id"},
     "list_waits": {"status"},
     "list_credits": {"status", "cursor", "limit"},
     "list_choices": {
@@ -169,8 +184,8 @@ def resolve(document, schema):
 
 def test_every_call_with_its_body(document):
     found = operations(document)
-    assert set(found) == set(CALLS)
-    for call, fields in CALLS.items():
+    assert set(found) == set(CALLS | OTHERS)
+    for call, fields in (CALLS | OTHERS).items():
         body = found[call].get("requestBody")
         assert (body is None) == (fields is None), call
         if body:
@@ -217,6 +232,7 @@ def test_structure(document):
         assert all(re.fullmatch("[1-5][0-9][0-9]", status) for status in operation["responses"])
         assert all(answer["description"] for answer in operation["responses"].values())
         secured = {"/auth/login": [], "/auth/refresh": [], "/waitlist/notify": [{"staff": []}]}
+        secured |= {other: [] for _, other in OTHERS}
         assert operation["security"] == secured.get(path, [{"token": []}])
         assert ("requestBody" in operation) <= (method != "get")
 
@@ -254,6 +270,15 @@ def test_every_code_that_a_call_names_is_explained(app):
         assert set(openapi.codes_of(spec)) <= set(CODES)
 
 
+def test_what_is_no_endpoint_is_there(client):
+    """The document's other addresses answer: none of them is the envelope's 404."""
+    for method, path in OTHERS:
+        whole = path if path in ("/api/docs", "/healthz", "/readyz", "/metrics") else f"/api/v1{path}"
+        answer = client.open(whole, method=method.upper())
+        assert answer.status_code == (401 if method == "post" else 200), whole
+        assert "request_id" not in (answer.get_json(silent=True) or {})
+
+
 def test_requests_compute_no_schema(parent, monkeypatch):
     from pydantic import BaseModel
 
@@ -269,9 +294,12 @@ def test_the_readable_page(client):
     response = client.get("/api/docs")
     text = response.get_data(as_text=True)
     assert response.status_code == 200
-    for (method, path), _ in CALLS.items():
+    for method, path in CALLS:
         assert method.upper() in text
         assert f"/api/v1{path}" in text
+    for method, path in OTHERS:
+        assert f"<span>{method.upper()}</span><code>" in text
+        assert f"{path}</code>" in text
     for code in CODES:
         assert code in text
     assert not re.search(r"(src|href)=\"(https?:)?//", text)

@@ -16,6 +16,7 @@ from app.domain.catalog.models import CourseSchedule
 from app.domain.orders.models import CallbackNonce, PaymentNotification, PaymentOrder, PaymentTransaction
 from app.domain.people.models import Profile
 from app.flows import outbound
+from app.flows.payments import expire
 from sandbox.pay_callbacks import headers_for, seal
 from sandbox.pay_state import trade
 from tests.api.conftest import ok, refused
@@ -133,9 +134,11 @@ def test_paying_and_confirming(wechat, parent, student):
     pending = parent.post("/bookings/confirm", {"order_id": order_id})
     assert pending.status_code == 202
     assert pending.get_json()["data"] == {"status": "pending", "retry_after": 3}
+    assert ok(parent.get(f"/payment/orders/{order_id}"), "get_order")["status"] == "pending"
     wechat.pay(order_id)
-    with clock.travel(to=clock.now() + timedelta(seconds=6)):
-        booking = ok(parent.post("/bookings/confirm", {"order_id": order_id}), "confirm_booking")
+    # A reader waits for five seconds; who says that they have paid is asked about at once (O5, 96.48).
+    assert ok(parent.get(f"/payment/orders/{order_id}"), "get_order")["status"] == "pending"
+    booking = ok(parent.post("/bookings/confirm", {"order_id": order_id}), "confirm_booking")
     assert (booking["kind"], booking["source"], booking["order_id"]) == ("trial", "wechat_pay", order_id)
     refused(prepay(parent, order_id), 409, "ORDER_NOT_PAYABLE")
     shown = ok(parent.post(f"/payment/orders/{order_id}/cancel"), "cancel_order")
@@ -168,6 +171,43 @@ def test_releasing_is_cancelling(wechat, parent, student):
     released = ok(parent.delete("/bookings/seat-release", {"order_id": order_id}), "release_seat")
     assert (released["status"], released["seat_status"]) == ("cancelled", "released")
     refused(parent.post("/bookings/confirm", {"order_id": order_id}), 409, "ORDER_NOT_PAYABLE")
+
+
+def test_a_release_may_name_its_order_in_the_address(wechat, parent, other, student):
+    """A DELETE often cannot carry a body (96.22)."""
+    order_id = new_order(parent, trial_session(), student)
+    path = f"/bookings/seat-release?order_id={order_id}"
+    refused(other.call("DELETE", path), 404, "NOT_FOUND")
+    refused(parent.call("DELETE", "/bookings/seat-release"), 422, "VALIDATION_FAILED", "order_id")
+    refused(parent.call("DELETE", f"{path}&order_id=x"), 422, "VALIDATION_FAILED", "order_id")
+    # Said in both places, the body holds.
+    refused(parent.delete(path, {"order_id": "f" * 32}), 404, "NOT_FOUND")
+    first = ok(parent.call("DELETE", path, key="release"), "release_seat")
+    assert (first["status"], first["seat_status"]) == ("cancelled", "released")
+    assert ok(parent.call("DELETE", path, key="release"), "release_seat") == first
+    elsewhere = parent.call("DELETE", f"/bookings/seat-release?order_id={'f' * 32}", key="release")
+    refused(elsewhere, 422, "IDEMPOTENCY_KEY_REUSED")
+
+
+@pytest.mark.parametrize("reported", [None, "failed"])
+def test_an_end_is_told_the_same_before_and_after_its_job(wechat, parent, student, reported):
+    """The clock says that an order is over; whether the job has written so changes no answer (96.43, 96.81)."""
+    order_id = new_order(parent, trial_session(), student)
+    if reported:
+        ok(prepay(parent, order_id), "create_prepay")
+        ok(parent.post(f"/payment/orders/{order_id}/cancel", {"result": reported}), "cancel_order")
+
+    def answers():
+        refused(prepay(parent, order_id), 409, "ORDER_EXPIRED")
+        refused(parent.get(f"/payment/wxpay/qrcode/{order_id}"), 409, "ORDER_EXPIRED")
+        refused(parent.post("/bookings/seat-reserve", {"order_id": order_id}), 409, "ORDER_EXPIRED")
+        refused(parent.post("/bookings/confirm", {"order_id": order_id}), 409, "ORDER_EXPIRED")
+
+    with clock.travel(to=clock.now() + timedelta(minutes=31)):
+        answers()
+        assert expire(order_id, None)
+        assert ok(parent.get(f"/payment/orders/{order_id}"), "get_order")["status"] == (reported or "expired")
+        answers()
 
 
 def test_a_key_is_good_for_one_report(wechat, parent, student):

@@ -65,7 +65,7 @@ def test_consent_in_advance_with_a_credit(scene, away):
 def test_refused_when_joining(scene, away, other):
     one = waiter(away)
     asked = refused(join(one, scene.schedule_id, credit_id=away.credit_id(1)), 409, "SHORTER_CLASS")
-    assert asked["message"] == "本课程仅1小时，比您原课程少30分钟，是否确认预约？"
+    assert asked["message"] == "本课程仅1小时，比您原课程少0.5小时，是否确认预约？"
     foreign = Missing(other, 60).credit_id()
     for number in (foreign, 10**9, 0, -1, 2**62):
         refused(join(one, scene.schedule_id, credit_id=number), 404, "CREDIT_NOT_FOUND")

@@ -105,11 +105,13 @@ def test_without_an_offer(client):
         refused(scene.waiters[0].respond(action), 409, "NO_OFFER")
     scene.free()
     first, second = scene.waiters
-    declined = ok(first.respond("decline"), "respond_to_offer")
+    declined = ok(first.respond("decline", "no-thanks"), "respond_to_offer")
+    assert ok(first.respond("decline", "no-thanks"), "respond_to_offer") == declined
     assert (declined["entry"]["status"], declined["entry"]["status_text"]) == ("declined", "已放弃")
     assert (declined["booking"], declined["order"], declined["clashes"]) == (None, None, [])
     refused(first.respond("confirm"), 409, "NO_OFFER")
     refused(first.respond("begin"), 409, "NO_OFFER")
+    refused(first.respond("decline"), 409, "NO_OFFER")
     assert (second.entry()["status"], second.entry()["position"]) == ("offered", 1)
     ok(second.respond("decline"), "respond_to_offer")
     # Nobody is left: on sale at once (96.56).

@@ -165,10 +165,14 @@ def test_downgrade_runs_again_after_being_cut_off(empty_app):
 
 
 @contextmanager
-def families_read(seconds: float) -> Iterator[None]:
-    """Somebody's transaction has read the families and stays open for so long: no ALTER TABLE passes it."""
+def families_read(seconds: float | None = None) -> Iterator[None]:
+    """Somebody's transaction has read the families and stays open for so long, or to the end: no ALTER TABLE passes."""
     connection = db.engine.connect()
     connection.exec_driver_sql("SELECT COUNT(*) FROM families")
+    if seconds is None:
+        with connection:
+            yield
+        return
     end = threading.Timer(seconds, connection.close)
     end.start()
     try:
@@ -185,7 +189,7 @@ def test_a_step_comes_again_while_a_transaction_holds_its_table(live_app, monkey
         if db.engine.dialect.name == "sqlite":
             pytest.skip("one writer at a time, who waits by himself")
         downgrade("0017_watch")
-        with monkeypatch.context() as control, families_read(1.5):
+        with monkeypatch.context() as control, families_read():
             control.setattr(waiting, "TRIES", 1)
             with pytest.raises(OperationalError, match="1205"):
                 upgrade("0018_retention")

@@ -46,6 +46,14 @@ def test_set_and_get(flask):
     assert "没有变化" in flask("set", "overdraft_limit", "1500.00").output
 
 
+def test_money_is_kept_as_it_is_written(flask):
+    """96.1: whoever types 500 or 500.5 reads 500.00 and 500.50."""
+    assert "没有变化" in flask("set", "overdraft_limit", "1000").output
+    for typed, kept in (("500", "500.00"), ("500.5", "500.50"), ("0", "0.00")):
+        assert kept in flask("set", "overdraft_limit", typed).output
+        assert flask("get", "overdraft_limit").output == f"{kept}\n"
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+from app import clock
 from app.db import db
+from app.domain.longjobs import rules
+from app.flows import longjobs
 from tests.concurrency import failpoints
 from tests.concurrency.failpoints import Failpoint, Fuse
+from tests.domain.desk.batches import job
 
 
 def in_a_child(
@@ -83,3 +89,22 @@ def killed_throughout(
             assert traces(job) == done, name
         check(job)
     return len(points)
+
+
+def killed_until_done(job_id: int, statements: tuple[int, int], *, seed: int) -> int:
+    """Kill the workers of a long job at random moments, each after so many statements at least and at most, until one
+    lives to end it; returns how many died.
+
+    What was acknowledged stays, whoever dies. Each worker comes when the dead one's lease is over.
+    """
+    kills, chance = 0, random.Random(seed)
+    while job(job_id).status in ("queued", "running"):
+        before = job(job_id).checkpoint
+        point = Failpoint(chance.choice(("before", "after")), chance.randint(*statements))
+        with clock.travel(by=kills * (rules.LEASE + timedelta(seconds=1))):
+            ended, _ = in_a_child(lambda: longjobs.run(job_id, seconds=30), point)
+        assert ended in (None, signal.SIGKILL)
+        kills += ended is not None
+        assert job(job_id).checkpoint >= before, "what was acknowledged stays"
+        assert kills < 60
+    return kills

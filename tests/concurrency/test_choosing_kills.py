@@ -4,18 +4,12 @@ each row once (U15). Sending a message again is what nothing but the checkpoint 
 
 from __future__ import annotations
 
-import random
-import signal
-from datetime import timedelta
-
 import pytest
 import sqlalchemy as sa
 
-from app import clock
 from app.db import db, transaction
 from app.domain.chosen import rows, service
 from app.domain.chosen.actions import ACTIONS
-from app.domain.longjobs import rules
 from app.domain.longjobs import service as jobs
 from app.domain.longjobs.models import LongJob, LongJobRow
 from app.domain.outbox import queries as notices
@@ -23,8 +17,7 @@ from app.domain.outbox import service as outbox
 from app.domain.outbox.models import Notification
 from app.domain.outbox.queries import NoticeFilter
 from app.flows import longjobs
-from tests.concurrency.dying import in_a_child
-from tests.concurrency.failpoints import Failpoint
+from tests.concurrency.dying import in_a_child, killed_until_done
 from tests.concurrency.test_longjob_kills import run_together
 from tests.domain.chosen.choose import ask, waiting
 from tests.domain.desk import desk as money
@@ -64,16 +57,8 @@ def followers() -> list[int]:
 
 
 def test_killed_at_random_statements_each_row_is_done_once(desk):
-    job_id, kills, chance = choice(), 0, random.Random(15)
-    while job(job_id).status in ("queued", "running"):
-        before, point = job(job_id).checkpoint, Failpoint(chance.choice(("before", "after")), chance.randint(5, 120))
-        with clock.travel(by=kills * (rules.LEASE + timedelta(seconds=1))):
-            ended, _ = in_a_child(lambda: longjobs.run(job_id, seconds=30), point)
-        assert ended in (None, signal.SIGKILL)
-        kills += ended is not None
-        assert job(job_id).checkpoint >= before, "what was acknowledged stays"
-        assert kills < 60
-    assert kills >= 3
+    job_id = choice()
+    assert killed_until_done(job_id, (5, 120), seed=15) >= 3
     assert (job(job_id).status, job(job_id).done) == ("done", ROWS)
     assert db.session.query(LongJobRow).filter_by(job_id=job_id).count() == ROWS
     assert followers() == [1] * ROWS

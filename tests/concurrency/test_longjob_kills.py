@@ -5,25 +5,21 @@ Every guard is taken away in a control, which must then do rows twice.
 
 from __future__ import annotations
 
-import random
-import signal
 import threading
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
-from app import clock, ids
+from app import ids
 from app.db import RequestKey, db
 from app.domain.desk import bulk, bulk_decide, bulk_run
 from app.domain.desk.errors import BatchAskedBefore
 from app.domain.ledger import verify
-from app.domain.longjobs import rules, service
+from app.domain.longjobs import service
 from app.domain.longjobs.models import LongJob, LongJobRow
 from app.flows import longjobs
-from tests.concurrency.dying import in_a_child
-from tests.concurrency.failpoints import Failpoint
+from tests.concurrency.dying import in_a_child, killed_until_done
 from tests.domain.desk.batches import approved, batch, cells, draft, job
 from tests.domain.desk.desk import balance, movements
 from tests.factories import make_family
@@ -65,16 +61,7 @@ def each_once(job_id: int, families: list, rows: int = ROWS) -> None:
 
 def test_killed_at_random_statements_each_row_is_done_once(desk):
     job_id, families = make_batch()
-    kills, chance = 0, random.Random(20)
-    while job(job_id).status in ("queued", "running"):
-        before, point = job(job_id).checkpoint, Failpoint(chance.choice(("before", "after")), chance.randint(20, 260))
-        with clock.travel(by=kills * (rules.LEASE + timedelta(seconds=1))):
-            ended, _ = in_a_child(lambda: longjobs.run(job_id, seconds=30), point)
-        assert ended in (None, signal.SIGKILL)
-        kills += ended is not None
-        assert job(job_id).checkpoint >= before, "what was acknowledged stays"
-        assert kills < 60
-    assert kills >= 5
+    assert killed_until_done(job_id, (20, 260), seed=20) >= 5
     each_once(job_id, families)
 
 

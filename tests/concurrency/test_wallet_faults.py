@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 from decimal import Decimal
 
@@ -10,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from app import create_app
+from app import connections, create_app
 from app.db import db, execute, transaction, transactional
 from app.domain.ledger import service, verify
 from app.domain.ledger.models import Wallet, WalletTransaction
@@ -87,7 +86,7 @@ def test_without_a_key_the_outcome_is_unknown_and_said_so(cut):
 
 
 def test_a_killed_idle_connection_is_replaced_unseen(cut, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("app.db"), "IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", -1.0)
     wallet_id = make_wallet("100.00")
     db.session.remove()
     with db.engine.connect() as connection:

@@ -50,6 +50,12 @@ def test_signing_in_twice(sandbox):
     assert (row.actor_type, row.actor_id, row.actor_name) == ("parent", first.user_id, f"家长 {first.user_id}")
 
 
+def test_what_wechat_was_asked_and_said(sandbox):
+    go(sandbox, openid="openid-of-a-grandmother-9876")
+    row = db.session.query(AuditEntry).filter_by(action="user.signed_in").one()
+    assert (row.request, row.answer) == ({"call": "sns/jscode2session"}, {"openid": "…9876", "unionid": True})
+
+
 def test_nothing_is_kept_when_wechat_refuses_or_is_away(sandbox):
     with pytest.raises(sign_in.WeChatCodeInvalid):
         sign_in.sign_in(code="made up", nickname="x", consent_version=None, actor=NOBODY)
@@ -81,6 +87,8 @@ def key(fingerprint: str = "f") -> RequestKey:
 def test_binding_a_phone_is_kept_under_its_key(sandbox, parent):
     code = sandbox.phone_code_for(OPENID, "13712341234")
     card = sign_in.bind_phone(code=code, actor=parent, request_key=key())
+    row = db.session.query(AuditEntry).filter_by(action="user.phone_set").one()
+    assert (row.request["call"], row.answer) == ("wxa/business/getuserphonenumber", {"phone": True})
     assert card.phone_masked == "137****1234"
     asked = len(sandbox.calls("/wxa/business/getuserphonenumber"))
     with pytest.raises(Replayed) as caught:

@@ -132,6 +132,54 @@ def test_never_sent(url, error, code):
     assert caught.value.code == code
 
 
+def asked_in_vain() -> float:
+    """Ask a host that cannot be reached, half a second long; the seconds that it took."""
+    began = time.monotonic()
+    with pytest.raises(Temporary) as caught:
+        http.request("GET", "http://far-away.invalid/x", label="test", seconds=0.5)
+    assert caught.value.code == "connect_timeout"
+    return time.monotonic() - began
+
+
+def test_a_name_server_that_says_nothing_holds_up_nobody(monkeypatch):
+    quiet = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: quiet.wait(30))
+    try:
+        assert asked_in_vain() < 5
+    finally:
+        quiet.set()
+
+
+def test_all_addresses_of_a_name_share_its_time(monkeypatch):
+    tried = []
+
+    def nobody_there(address, seconds, *_rest):
+        tried.append(address)
+        time.sleep(min(seconds, 0.2))
+        raise TimeoutError
+
+    found = [(0, 0, 0, "", (f"192.0.2.{n}", 80)) for n in range(40)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: found)
+    monkeypatch.setattr(http, "create_connection", nobody_there)
+    assert asked_in_vain() < 5
+    assert 1 < len(tried) < 10
+
+
+def test_the_next_address_of_a_name_may_answer(serve, monkeypatch):
+    port = int(serve(lambda connection: connection.sendall(answer(b"here"))).split(":")[2].split("/")[0])
+    connect = http.create_connection
+    dead = iter((True, False))
+
+    def first_is_dead(address, *rest):
+        if next(dead):
+            raise ConnectionRefusedError
+        return connect(address, *rest)
+
+    monkeypatch.setattr(http, "_addresses", lambda *_args: ["192.0.2.1", "127.0.0.1"])
+    monkeypatch.setattr(http, "create_connection", first_is_dead)
+    assert http.request("GET", f"http://far-away.invalid:{port}/x", label="test").content == b"here"
+
+
 def test_tls_that_is_none(serve):
     url = serve(lambda c: c.sendall(b"plain text\r\n")).replace("http://", "https://")
     with pytest.raises(Temporary, match="tls_failed"):

@@ -9,6 +9,11 @@ from flask import g, request
 TEXTS = {"available": "待补课", "booked": "已预约", "done": "已补课", "expired": "已失效"}
 
 
+def spoken(minutes: int) -> str:
+    """As the contract writes minutes: whole or half hours as such."""
+    return f"{minutes / 60:g}小时" if minutes % 30 == 0 else f"{minutes}分钟"
+
+
 def register(app, answer) -> None:
     """Add the calls. `app.credits` is what was missed, by `missed`; `app.minutes` the student's balance; `app.asked`
     what the desk was asked; a credit's classes are all of its type in `app.sessions`."""
@@ -30,7 +35,9 @@ def register(app, answer) -> None:
     def choice(session, credit):
         difference = session["duration_minutes"] - credit["minutes"]
         full = session["available"] <= 0
-        minutes = f"少{-difference}分钟" if difference < 0 else f"多{difference}分钟" if difference else "时长相同"
+        minutes = (
+            f"少{spoken(-difference)}" if difference < 0 else f"多{spoken(difference)}" if difference else "时长相同"
+        )
         return {
             "schedule": session, "original_price": session["price"], "price": "0.00",
             "duration_difference": difference, "can_book": not full, "can_join_waitlist": full,
@@ -63,12 +70,12 @@ def register(app, answer) -> None:
             free = [one for one in app.sessions if one["course_type"] == "regular" and one["available"] > 0]
             return answer({"alternatives": free[:1]}, 409, "这节课已满", error="SEAT_FULL")
         if difference < 0 and not asked.get("accept_shorter"):
-            words = "本课程仅1小时，比您原课程少30分钟，是否确认预约？"
+            words = "本课程仅1小时，比您原课程少0.5小时，是否确认预约？"
             return answer({"earned": -difference}, 409, words, error="SHORTER_CLASS")
         if difference > 0 and not (asked.get("use_compensation") and app.minutes >= difference):
             missing = max(0, difference - app.minutes)
             data = {"needed": difference, "available": app.minutes, "missing": missing}
-            words = f"课时补偿还差{missing}分钟" if missing else f"本课程需使用{difference}分钟课时补偿"
+            words = f"课时补偿还差{spoken(missing)}" if missing else f"本课程需使用{spoken(difference)}课时补偿"
             return answer(data, 409, words, error="NOT_ENOUGH_COMPENSATION")
         if difference:
             change("earned" if difference < 0 else "used", "获得" if difference < 0 else "使用", -difference, session)

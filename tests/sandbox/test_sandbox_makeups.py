@@ -51,17 +51,17 @@ def test_a_shorter_class_is_agreed_to_in_the_servers_words_and_cancelled(fake, p
     choosing(page)
     row = page.get_by_role("button", name=re.compile(FREE)).first
     expect(row.locator("s")).to_have_text("¥200.00")
-    for words in ("¥0.00", "少30分钟", "教练不同（何骏）"):
+    for words in ("¥0.00", "少0.5小时", "教练不同（何骏）"):
         expect(row).to_contain_text(words)
     row.click()
     sheet = sheet_of(page)
     sheet.get_by_role("button", name="确认补课").click()
-    expect(sheet.get_by_role("heading")).to_have_text("本课程仅1小时，比您原课程少30分钟，是否确认预约？")
+    expect(sheet.get_by_role("heading")).to_have_text("本课程仅1小时，比您原课程少0.5小时，是否确认预约？")
     sheet.get_by_role("button", name="再想想").click()
     assert fake.bookings == []
     row.click()
     sheet.get_by_role("button", name="确认补课").click()
-    expect(sheet).to_contain_text("30分钟课时补偿")
+    expect(sheet).to_contain_text("0.5小时课时补偿")
     sheet.get_by_role("button", name="确认预约").click()
     expect(sheet.get_by_role("heading", name="补课预约成功")).to_be_visible()
     expect(sheet).to_contain_text("¥0.00")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
 from app.db import transaction
+from app.domain.audit import actions
 from app.domain.audit import service as audit
-from app.domain.audit.actor import Actor
+from app.domain.audit.actor import Actor, system
 from tests.factories import make_family
 from tests.portal import Browser
 
@@ -72,3 +77,28 @@ def test_export_is_the_list_on_the_screen_and_recorded(app, entries):
     assert noted.family_id == entries.id
     filters = {"动作": "profile.updated", "家庭编号": str(entries.id)}
     assert noted.after == {"filters": filters, "rows": 55, "format": "csv"}
+
+
+def test_the_systems_own_rows_say_which_work_it_was(app):
+    with transaction():
+        audit.record(system("exceptions_escalate"), "case.escalated", target_type="case", target_id=1)
+        audit.record(Actor("staff", 7, "worker"), "case.escalated", target_type="case", target_id=2)
+    page = Browser(app).sign_in("auditor").get("/audit?action=case.").get_data(as_text=True)
+    assert "异常提醒" in page
+    assert "exceptions_escalate" not in page
+    assert "worker" in page, "a person is called by the name they have"
+
+
+def test_no_program_is_without_its_word():
+    """What the code hands to `system(…)` is Chinese, or has its word."""
+    root = Path(actions.__file__).resolve().parents[3]
+    calls = [
+        node
+        for folder in ("app", "tasks")
+        for file in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "system"
+    ]
+    names = {node.args[0].value for node in calls if node.args and isinstance(node.args[0], ast.Constant)}
+    assert {"worker", "候补"} <= names
+    assert [name for name in names if re.search("[a-z]", name) and name not in actions.PROGRAMS] == []

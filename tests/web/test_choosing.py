@@ -56,8 +56,9 @@ def prove(moment) -> None:
 
 def test_ticked_rows_are_shown_and_then_done_without_script(finance, asked):
     listed = text(finance.get("/approvals"))
-    assert listed.count("choose-tick") == 3
-    assert "选择筛选出的全部 3 笔" in listed
+    assert listed.count('data-check name="id"') == 3
+    assert listed.count("data-check-all") == 1
+    assert "办理全部 3 笔" in listed
     url = f"{APPROVE}?id={asked[0]}&id={asked[2]}&id=99999"
     page = text(finance.get(url))
     assert "批准余额调整：共2笔，合计¥200.00。" in re.sub(r"<[^>]+>|\s+", "", page)
@@ -93,7 +94,7 @@ def test_the_filters_of_the_list_are_the_filters_of_the_choice(app, finance):
     one, other = make_family(balance="300.00"), make_family(balance="300.00")
     asked = [withdraw(one, "50.00"), withdraw(other, "60.00"), withdraw(one, "70.00")]
     listed = text(finance.get(f"/withdrawals?family={one.id}"))
-    assert "选择筛选出的全部 2 笔" in listed
+    assert "办理全部 2 笔" in listed
     assert f'<input type="hidden" name="family" value="{one.id}">' in listed
     url = f"/choose/withdrawals-approve?all=1&family={one.id}"
     page = text(finance.get(url))

@@ -15,7 +15,8 @@ from app.domain.catalog.models import Course, CourseType
 from app.domain.outbox import delivery, resending, service
 from app.domain.outbox.models import Notification
 from app.domain.outbox.outcomes import Outcome, Result
-from app.domain.reports import home, today, waitlist
+from app.domain.policy import changes
+from app.domain.reports import home, today, waiting, waitlist
 from tests.domain.outbox.families import make_family as consenting_family
 from tests.domain.outbox.families import rows
 from tests.domain.waitlist.counted import entry, offer
@@ -64,7 +65,7 @@ def test_failed_messages_of_a_week(app):
                     status=status, created_at=clock.now() - timedelta(days=days),
                 )
             )  # fmt: skip
-    assert home.notices_failed() == 1
+    assert waiting.count(["notices_failed"])["notices_failed"] == 1
     last = home.delivery_by_day()[-1]
     assert (last.sent, last.in_app, last.failed, last.waiting) == (1, 0, 0, 0)
 
@@ -75,29 +76,29 @@ def test_what_the_in_app_list_took_over_was_received(app):
         for number in range(3):
             service.tell_family(family, "arrears", {"owed": "1.00"}, dedupe=f"h{number}", urgent=True)
         service.tell_staff("money", "staff.test", {"title": "卡片", "colour": "red"}, dedupe="h")
-    waiting, card = rows(family_id=family), rows(channel="feishu")[0]
-    refuse(waiting[0].id, "40003")
-    refuse(waiting[1].id, "43101")
+    told, card = rows(family_id=family), rows(channel="feishu")[0]
+    refuse(told[0].id, "40003")
+    refuse(told[1].id, "43101")
     with transaction():
         db.session.get(Notification, card.id).status = "failed"
     last = home.delivery_by_day()[-1]
     assert (last.sent, last.in_app, last.failed, last.waiting) == (0, 2, 0, 1)
-    assert home.notices_failed() == 1  # the card: nobody saw it
+    assert waiting.count(["notices_failed"])["notices_failed"] == 1  # the card: nobody saw it
     browser = Browser(app).sign_in("finance")
     page = browser.get("/").get_data(as_text=True)
     link = re.search(r'href="(/notices\?outcome=lost[^"]*)"', page)[1].replace("&amp;", "&")
     shown = browser.htmx(link).get_data(as_text=True)
     assert f'"/notices/{card.id}"' in shown
-    assert not any(f'"/notices/{row.id}"' in shown for row in waiting)
+    assert not any(f'"/notices/{row.id}"' in shown for row in told)
 
 
 def test_a_card_that_somebody_sent_again_is_no_longer_lost(app):
     with transaction():
         card = service.tell_staff("money", "staff.test", {"title": "卡片", "colour": "red"}, dedupe="h")
         db.session.get(Notification, card).status = "failed"
-    assert home.notices_failed() == 1
+    assert waiting.count(["notices_failed"])["notices_failed"] == 1
     resending.resend(notification_id=card, actor=actor_of(make_staff("finance")))
-    assert home.notices_failed() == 0
+    assert waiting.count(["notices_failed"])["notices_failed"] == 0
 
 
 def test_bookings_by_studio_day_and_whether_they_still_stand(app):
@@ -158,9 +159,7 @@ def test_arrears_on_the_task_list_and_late_refunds_that_wait(app):
         with clock.travel(to=NOON - timedelta(days=days)):
             make_family(balance=balance)
     with clock.travel(to=NOON):
-        assert home.arrears_tasks() == 2
-        assert home.waiting().arrears_tasks == 2
-    assert home.late_refunds() == 0
+        assert waiting.count(["arrears_tasks", "late_refunds"]) == {"arrears_tasks": 2, "late_refunds": 0}
 
 
 def test_todays_classes_with_their_seats(app):
@@ -228,6 +227,20 @@ def test_each_role_sees_its_share(app, role, shown, hidden):
     text = Browser(app).sign_in(role).get("/").get_data(as_text=True)
     assert all(word in text for word in shown)
     assert not any(word in text for word in hidden)
+
+
+def test_what_waits_comes_first_and_the_rest_is_one_line(app):
+    make_family(balance="10.00")
+    browser = Browser(app).sign_in("admin")
+    calm = browser.get("/").get_data(as_text=True)
+    assert "现在没有需要处理的" in calm
+    assert "目前没有：" in calm
+    assert 'class="stat' not in calm.partition("home-waiting")[2].partition("</div>")[0]
+    changes.ask(name="overdraft_limit", value="1500.00", reason="寒假", actor=actor_of(make_staff("manager")))
+    busy = Browser(app).sign_in("manager").get("/").get_data(as_text=True)
+    tiles, _, rest = busy.partition("目前没有：")
+    assert "待复核的变更" in tiles
+    assert "待复核的变更" not in rest.partition("</p>")[0]
 
 
 def test_system_page(app):

@@ -59,7 +59,7 @@ def test_answering_in_the_side_panel(front, family, question):
     assert "这笔是预约扣费" in text(done)
     assert "答复家长" not in text(done)
     assert "desk:question-changed" in done.headers["HX-Trigger"]
-    assert queries.open_count() == 0
+    assert db.session.scalar(queries.OPEN) == 0
     assert "没有待答复的疑问" in text(front.get("/questions"))
     assert "这笔是预约扣费" in text(front.get(f"/questions/{question}"))
 

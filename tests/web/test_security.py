@@ -166,6 +166,19 @@ def test_an_id_that_no_row_can_have_is_404(app, path):
     assert Browser(app).sign_in("admin").get(path).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/orders/张", "/refunds/张", "/choose/张"])
+def test_a_code_that_no_row_can_have_is_404(app, path):
+    assert Browser(app).sign_in("manager").get(path).status_code == 404
+
+
+def test_a_filter_of_a_code_that_no_row_can_have_finds_nothing(app):
+    browser = Browser(app).sign_in("manager")
+    assert "没有符合条件的记录" in browser.get("/audit?family=999999").text
+    for name in ("action", "target", "target_id", "request_id"):
+        found = browser.get(f"/audit?{name}=张")
+        assert (found.status_code, "没有符合条件的记录" in found.text) == (200, True)
+
+
 def test_an_error_says_its_request_id(app, browser):
     page = browser.get("/nothing-here")
     assert f'data-copy="{page.headers["X-Request-ID"]}"' in page.text

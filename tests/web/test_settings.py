@@ -58,6 +58,25 @@ def test_a_plain_post_changes_and_leads_back(browser):
         assert words in page
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "stored"),
+    [("hold_ttl", "20 分钟", "20m"), ("hold_ttl", "1小时", "1h"), ("hold_ttl", "90s", "90s"),
+     ("quiet_hours", "不设", "off")],
+)  # fmt: skip
+def test_a_length_of_time_is_written_as_people_write_it(browser, name, written, stored):
+    assert 'value="15 分钟"' in text(browser.get("/settings/policies/hold_ttl/edit"))
+    assert post(browser, name, written).status_code == 303
+    assert service.text(name) == stored
+
+
+@pytest.mark.parametrize("written", ["15", "很久", "一天", "-5 分钟", "1.5 小时"])
+def test_what_is_no_length_of_time_comes_back_as_it_was_written(browser, written):
+    answer = post(browser, "hold_ttl", written)
+    assert answer.status_code == 422
+    assert "时长写作 90 秒、15 分钟" in text(answer)
+    assert f'value="{written}"' in text(answer)
+
+
 def test_from_the_panel_the_list_is_renewed(browser):
     answer = post(browser, htmx=True)
 

@@ -45,17 +45,21 @@ def refresh(call: Call) -> schemas.Tokens:
     return schemas.Tokens(**_pair(parent_sessions.refresh(refresh_token=call.body.refresh_token)))
 
 
-@endpoint(bp, "POST", "/logout", summary="退出登录", data=schemas.Nothing)
+@endpoint(bp, "POST", "/logout", summary="退出登录", data=schemas.Nothing, key="honoured")
 def logout(call: Call) -> schemas.Nothing:
     """这次登录的访问令牌和续期令牌立即失效；同一用户的其他手机不受影响。"""
-    parent_sessions.end_session(session_id=call.parent.session_id, actor=call.actor)
-    return schemas.Nothing()
+
+    def present(_none: None) -> schemas.Nothing:
+        return schemas.Nothing()
+
+    key = call.request_key(present)
+    return present(parent_sessions.end_session(session_id=call.parent.session_id, actor=call.actor, request_key=key))
 
 
 @endpoint(
     bp, "POST", "/phone",
     summary="绑定手机号", body=schemas.PhoneBody, data=schemas.User, key="honoured",
-    errors=("WECHAT_CODE_INVALID", "WECHAT_UNAVAILABLE", "PHONE_TAKEN"),
+    errors=("WECHAT_CODE_INVALID", "WECHAT_UNAVAILABLE", "PHONE_TAKEN", "IDEMPOTENCY_IN_PROGRESS"),
 )  # fmt: skip
 def phone(call: Call) -> schemas.User:
     """用手机号按钮的 code 绑定微信核实过的手机号。"""

@@ -140,11 +140,11 @@ def reserve_seat(call: Call) -> payment_schemas.Hold:
 
 @endpoint(
     bp, "DELETE", "/seat-release",
-    summary="放弃体验课订单", body=payment_schemas.OrderBody, data=payment_schemas.Order, key="honoured", limit="money",
-    errors=("NOT_FOUND",),
+    summary="放弃体验课订单", body=payment_schemas.OrderBody, body_or_query=True, data=payment_schemas.Order,
+    key="honoured", limit="money", errors=("NOT_FOUND",),
 )  # fmt: skip
 def release_seat(call: Call) -> payment_schemas.Order:
-    """与取消订单相同。"""
+    """与取消订单相同。order_id 放在请求内容里或地址的参数里都可以。"""
     return payment.cancelled(call, call.body.order_id, "cancelled", None)
 
 
@@ -166,7 +166,7 @@ def confirm_booking(call: Call) -> schemas.Booking | payment_schemas.Unknown:
     if view.status in (OrderStatus.PENDING, OrderStatus.PAID) or view.closing:
         call.status = 202
         return payment_schemas.Unknown(status="pending", retry_after=payment_schemas.RETRY_AFTER)
-    raise OrderExpired if view.status == OrderStatus.EXPIRED else OrderNotPayable(f"订单{view.status_text}")
+    raise OrderExpired if view.over else OrderNotPayable(f"订单{view.status_text}")
 
 
 # ── the form of the answers ─────────────────────────────────────────────────────────────────────────

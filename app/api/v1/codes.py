@@ -10,6 +10,7 @@ CODES: dict[str, tuple[int, str]] = {
     "FORBIDDEN": (403, "这项操作只有馆方可以做"),
     "NOT_FOUND": (404, "没有这样东西，或它属于别的家庭"),
     "PHONE_TAKEN": (409, "手机号已绑定其他账号"),
+    "IDEMPOTENCY_IN_PROGRESS": (409, "同一个幂等键的第一个请求还没有结束；按 Retry-After 再试"),
     "TOO_MANY_PROFILES": (409, "学员人数已达上限"),
     "BOOKING_NOT_FOUND": (404, "没有这个预约，或它属于别的家庭"),
     "CREDIT_NOT_FOUND": (404, "没有这次待补课，或它属于别的家庭"),

@@ -51,6 +51,8 @@ class Endpoint:
     body: type[BaseModel] | None = None
     #: whether a call without any body counts as one with `{}`: every field may be left out
     body_optional: bool = False
+    #: whether the body's fields may stand in the query instead
+    body_or_query: bool = False
     query: type[BaseModel] | None = None
     status: int = 200
     key: KeyRule = "ignored"
@@ -139,6 +141,7 @@ def endpoint(
     data: type[BaseModel],
     body: type[BaseModel] | None = None,
     body_optional: bool = False,
+    body_or_query: bool = False,
     query: type[BaseModel] | None = None,
     status: int = 200,
     key: KeyRule = "ignored",
@@ -168,6 +171,7 @@ def endpoint(
             data=data,
             body=body,
             body_optional=body_optional,
+            body_or_query=body_or_query,
             query=query,
             status=status,
             key=key,
@@ -201,8 +205,10 @@ def _serve(spec: Endpoint, handler: Callable[..., BaseModel | Response], path_id
         call._parent, call.read = _signed_in(spec.read)
     _count(spec, call)
     if spec.body is not None:
-        call._raw = {} if spec.body_optional and not raw else read_object(raw)
-        call.body = _validated(spec.body, call._raw)
+        may_be_absent = spec.body_optional or spec.body_or_query
+        call._raw = {} if may_be_absent and not raw else read_object(raw)
+        # Said in both places, the body holds.
+        call.body = _validated(spec.body, _query_values() | call._raw if spec.body_or_query else call._raw)
     if spec.query is not None:
         call.query = _validated(spec.query, _query_values())
     if spec.key != "ignored":

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, render_template
 
-from app.api.v1 import openapi
+from app.api.v1 import openapi, openapi_others
 from app.api.v1.codes import CODES
 from app.api.v1.contract import ENDPOINTS, Endpoint
 
@@ -46,12 +46,22 @@ class Page:
 @bp.get("/api/docs")
 def index() -> str:
     """GET /api/docs, for whoever writes the mini program."""
-    return render_template("api/docs.html", groups=_groups(), codes=CODES)
+    return render_template("api/docs.html", groups=_groups(), others=_others(), codes=CODES)
 
 
 @functools.cache
 def _groups() -> list[tuple[str, str, list[Page]]]:
-    return [(tag, title, [_page(spec) for spec in ENDPOINTS if spec.tag == tag]) for tag, title in openapi.TAGS.items()]
+    groups = [
+        (tag, title, [_page(spec) for spec in ENDPOINTS if spec.tag == tag]) for tag, title in openapi.TAGS.items()
+    ]
+    return [group for group in groups if group[2]]
+
+
+@functools.cache
+def _others() -> list[tuple[str, str, str]]:
+    """(method, path, what it is) of the calls that are not the mini program's."""
+    calls = openapi_others.paths(openapi.PREFIX).items()
+    return [(method.upper(), path, one["summary"]) for path, methods in calls for method, one in methods.items()]
 
 
 def _page(spec: Endpoint) -> Page:

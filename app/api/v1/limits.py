@@ -30,6 +30,8 @@ _KEY = "desk.api.read_limiter"
 PAUSE = 5.0
 #: how often a caller who uses the whole limit is told to Redis in a minute
 STEPS = 30
+#: with this share of the limit left, each call is told
+NEAR = 0.3
 
 
 def count_sign_in(address: str) -> None:
@@ -57,8 +59,9 @@ def count_read(who: str, most: int) -> None:
 class _ReadLimiter:
     """A fixed window in Redis, told of several calls at once: a round trip for each would cost as much as the read.
 
-    A process lets pass up to a thirtieth of the limit before it tells, so that with many processes a caller may get
-    a little more than the limit; who is over it is refused here until the window ends.
+    A process lets pass up to a thirtieth of the limit before it tells. Near the limit it tells each call, so that the
+    first above it is refused however many processes serve a caller; who is over it is refused here until the window
+    ends.
     """
 
     def __init__(self) -> None:
@@ -68,20 +71,23 @@ class _ReadLimiter:
         self._lock = threading.Lock()
         self._minute = 0
         self._untold: dict[str, int] = {}
+        #: who → until when they are over the limit, and until when each of their calls is told
         self._over: dict[str, float] = {}
+        self._near: dict[str, float] = {}
 
     def hit(self, who: str, most: int) -> int | None:
         """Seconds to wait, or None when the call may go on."""
-        now, step = time.monotonic(), max(1, most // STEPS)
+        now = time.monotonic()
         with self._lock:
             if now // 60 != self._minute:
                 self._minute = now // 60
                 self._untold.clear()
                 self._over = {name: until for name, until in self._over.items() if until > now}
+                self._near = {name: until for name, until in self._near.items() if until > now}
             if (until := self._over.get(who, 0.0)) > now:
                 return max(1, math.ceil(until - now))
             calls = self._untold.pop(who, 0) + 1
-            if calls < step:
+            if calls < max(1, most // STEPS) and self._near.get(who, 0.0) <= now:
                 self._untold[who] = calls
                 return None
         wait = self._tell(who, most, calls)
@@ -95,9 +101,12 @@ class _ReadLimiter:
         item = self._items.setdefault(most, RateLimitItemPerMinute(most))
         try:
             limiter = self._limiter or self._connect()
-            if limiter.hit(item, "api", who, cost=calls):
+            allowed = limiter.hit(item, "api", who, cost=calls)
+            reset_at, left = limiter.get_window_stats(item, "api", who)
+            if allowed:
+                if left <= most * NEAR:
+                    self._near[who] = time.monotonic() + max(reset_at - time.time(), 0.0)
                 return None
-            reset_at, _ = limiter.get_window_stats(item, "api", who)
             return max(1, math.ceil(reset_at - time.time()))
         except (RedisError, OSError, config.ConfigError) as error:
             self._limiter = None

@@ -50,7 +50,7 @@ class Match(Answer):
     type: str = Field(title="类型", examples=["类型相同"])
     coach: str = Field(title="教练", examples=["教练不同（何骏）"])
     venue: str = Field(title="场地", examples=["场地相同"])
-    minutes: str = Field(title="时长", examples=["少30分钟"])
+    minutes: str = Field(title="时长", examples=["少0.5小时"])
     text: str = Field(title="合在一起的一句话")
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, written from the code: every `@endpoint` with its models (96.19).
+"""The OpenAPI 3.1 document, written from the code: every `@endpoint` with its models, and what is none (96.19).
 
 Built once per process when somebody first asks; requests themselves never compute a schema.
 """
@@ -13,6 +13,7 @@ from flask import Blueprint, Response, json
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.api.v1 import openapi_others
 from app.api.v1.codes import CODES
 from app.api.v1.contract import ENDPOINTS, Endpoint
 
@@ -30,6 +31,7 @@ TAGS = {
     "waitlist": "候补",
     "makeup": "补课",
     "compensation": "课时补偿",
+    "others": "其他",
 }
 _PATH_ID = re.compile(r"<(id|number):(\w+)>")
 _PATH_SCHEMAS = {
@@ -59,6 +61,7 @@ def build() -> dict[str, Any]:
     for spec in ENDPOINTS:
         operation = _operation(spec, refs)
         paths.setdefault(path_of(spec), {})[spec.method.lower()] = operation
+    paths |= openapi_others.paths(PREFIX)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -145,7 +148,7 @@ def _operation(spec: Endpoint, refs: dict) -> dict[str, Any]:
     }
     if spec.body is not None:
         operation["requestBody"] = {
-            "required": not spec.body_optional,
+            "required": not (spec.body_optional or spec.body_or_query),
             "content": {"application/json": {"schema": refs[(spec.body, "validation")]}},
         }
     return operation
@@ -156,11 +159,12 @@ def _parameters(spec: Endpoint) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[kind]}
         for kind, name in _PATH_ID.findall(spec.path)
     ]
-    if spec.query is not None:
-        whole = spec.query.model_json_schema()
+    asked = spec.body if spec.body_or_query else spec.query
+    if asked is not None:
+        whole = asked.model_json_schema()
         for name, schema in whole["properties"].items():
             schema = _tidy(schema)
-            needed = name in whole.get("required", ())
+            needed = name in whole.get("required", ()) and not spec.body_or_query
             entry = {"name": name, "in": "query", "required": needed, "schema": _not_null(schema)}
             if "description" in schema:
                 entry["description"] = schema["description"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,7 @@ _SENTENCES = {
     "literal_error": "{label}只能是 {expected}",
     "dict_type": "{label}应为 JSON 对象",
 }
+_VALUE = re.compile(r"'([^']*)'")
 #: what our own types raise (app/api/v1/fields.py): the sentence is the context's
 OWN = "desk"
 
@@ -23,7 +25,8 @@ def sentences(model: type[BaseModel], error: ValidationError) -> dict[str, list[
     """Field path → its sentences."""
     found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False, include_input=False):
-        path = ".".join(str(part) for part in item["loc"]) or "body"
+        # Of a map's wrong key pydantic says `key.[key]`; a stranger's key is not told back at any length.
+        path = ".".join(str(part)[:64] for part in item["loc"] if part != "[key]") or "body"
         found.setdefault(path, []).append(_sentence(_label(model, item["loc"]), item["type"], item.get("ctx") or {}))
     return found
 
@@ -32,7 +35,8 @@ def _sentence(label: str, kind: str, context: dict[str, Any]) -> str:
     if kind == OWN:
         return context["sentence"].format(label=label)
     if kind == "literal_error":
-        context = {"expected": context["expected"].replace("'", "").replace(" or ", "、").replace(", ", "、")}
+        # pydantic writes a plain value as `'a'` and a member of an enumeration as `<Name.A: 'a'>`.
+        context = {"expected": "、".join(_VALUE.findall(context["expected"]))}
     return _SENTENCES.get(kind, "{label}的格式不正确").format(label=label, **context)
 
 

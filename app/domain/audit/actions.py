@@ -51,6 +51,7 @@ ACTIONS: dict[str, str] = {
     "long_job.failed": "后台任务中断",
     "long_job.cancelled": "取消后台任务",
     "long_job.resumed": "继续后台任务",
+    "reconcile.bill_fetched": "取回微信账单",
     "reconcile.recorded": "对账有变化",
     "reconcile.settled": "处理对账差异",
     "reconcile.asked": "发起对账",
@@ -285,6 +286,28 @@ TARGETS: dict[str, str] = {
 def target(kind: str, key: str) -> str:
     """A thing in words: 「员工 3」; a new kind shows as its code."""
     return f"{TARGETS.get(kind, kind)} {key}"
+
+
+#: what the system calls itself in a row, where that is a program's name
+PROGRAMS: dict[str, str] = {
+    "worker": "消息发送",
+    "makeup_expiry": "待补课到期",
+    "long_jobs": "后台任务",
+    "ledger_verify": "账本核对",
+    "ledger verify": "账本核对",
+    "ledger_anchor": "账本检查点",
+    "exceptions_escalate": "异常提醒",
+    "data_cleanup": "数据清理",
+    "families_erase": "个人信息删除",
+    "classes_cancel": "停课退费",
+    "batches_lapse": "批量调整到期",
+    "adjustments_lapse": "调整到期",
+}
+
+
+def who(row) -> str:
+    """Who did it, as a reader calls them: a person's name, or the work that the system was at."""
+    return PROGRAMS.get(row.actor_name, row.actor_name) if row.actor_type == "system" else row.actor_name
 
 
 def word(action: str) -> str:

@@ -35,6 +35,9 @@ class AuditFilter:
 def select(asked: AuditFilter) -> sa.Select:
     """The rows asked for, unordered; each condition has its index."""
     query = sa.select(_log)
+    codes = (asked.action, asked.target_type, asked.target_id, asked.request_id)
+    if not all(code is None or code.isascii() for code in codes):
+        return query.where(sa.false())  # no row has such a code, and MariaDB refuses to compare
     if asked.action and asked.action.endswith("."):
         query = query.where(_log.c.action >= asked.action, _log.c.action < asked.action[:-1] + "/")
     elif asked.action:

@@ -66,7 +66,7 @@ def _may_cancel(held: Held, actor: Actor, now: datetime, reason: str | None, lat
     if rules.in_time(now, session.starts_at, cutoff, free=booking.free_cancel):
         return True
     if actor.type != ActorType.STAFF or late_refund is None:
-        raise rules.too_late(cutoff)
+        raise rules.too_late(booking.kind, now, session.starts_at, cutoff)
     if not reason:
         raise Invalid.field("reason", "已过取消时限，请填写原因")
     if late_refund and booking.debit_id is not None:

@@ -28,7 +28,7 @@ from app.domain.ledger import merging
 from app.domain.ledger import service as ledger
 from app.domain.ledger.models import TransactionType, WalletTransaction
 from app.domain.ledger.service import Posting
-from app.domain.people import roles
+from app.domain.people import belonging, roles
 from app.domain.people.models import Family, Profile
 from app.domain.people.roles import Permission
 from app.domain.seats import service as seats
@@ -79,7 +79,7 @@ def hold(booking_id: int, actor: Actor) -> Held:
 
 def refuse_own_family(held: Held, actor: Actor) -> None:
     """Nobody gives money back late to the family that they belong to. Raises Forbidden OWN_FAMILY."""
-    if actor.family_id is not None and actor.family_id == held.booking.family_id:
+    if belonging.is_own(actor, held.booking.family_id):
         raise Forbidden("不能处理自己家庭的退款，请由其他同事处理", code="OWN_FAMILY")
 
 

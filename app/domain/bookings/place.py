@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, money
-from app.db import RequestKey, count_outcome, db_now, execute, transactional
+from app.db import RequestKey, count_outcome, db, db_now, execute, recall, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor, ActorType
 from app.domain.bookings import look, rules, students
@@ -27,7 +27,7 @@ from app.domain.catalog import facts
 from app.domain.catalog.facts import SessionFacts
 from app.domain.ledger import rules as wallet_rules
 from app.domain.ledger import service as ledger
-from app.domain.ledger.models import TransactionType
+from app.domain.ledger.models import TransactionType, WalletTransaction
 from app.domain.ledger.service import LockedWallet, Posting
 from app.domain.outbox import service as outbox
 from app.domain.people import roles
@@ -38,14 +38,14 @@ from app.domain.policy.switches import Capability
 from app.domain.seats import holds, refusals
 from app.domain.seats import service as seats
 from app.domain.waitlist import queue
-from app.errors import Invalid
+from app.errors import DomainError, IdempotencyKeyReused, Invalid, Replayed
 from app.money import ZERO
 from app.prepared import Prepared
 from app.text import clean
 
 REASON_LENGTH = 200
 
-_bookings = Booking.__table__
+_bookings, _rows = Booking.__table__, WalletTransaction.__table__
 _insert = Prepared(_bookings.insert())
 _note_debit = Prepared(
     _bookings.update().where(_bookings.c.id == sa.bindparam("key")).values(debit_id=sa.bindparam("posting"))
@@ -86,10 +86,36 @@ def book(
             schedule_id=schedule_id, profile_id=profile_id, actor=actor, price=price,
             override_reason=override_reason, request_key=request_key,
         )  # fmt: skip
-    except ArrearsBlocked as refusal:
-        # The refusal rolled everything back; the reminder is a fact of its own (W23).
-        remind(profile_id=profile_id, refusal=refusal)
+    except DomainError as refusal:
+        _refuse_done_before(request_key, schedule_id, profile_id)
+        if isinstance(refusal, ArrearsBlocked):
+            # The refusal rolled everything back; the reminder is a fact of its own (W23).
+            remind(profile_id=profile_id, refusal=refusal)
         raise
+
+
+def _refuse_done_before(request_key: RequestKey | None, schedule_id: int, profile_id: int) -> None:
+    """Kept answers are cleaned up after a while; what was paid holds its key for ever, in the ledger (96.13). Asked
+    only of what was refused: nothing can be paid twice under one key, so who comes again is refused first.
+
+    Raises Replayed with the booking that the key paid for, IdempotencyKeyReused where another was asked for.
+    """
+    if request_key is None:
+        return
+    query = sa.select(_bookings.c.id, _bookings.c.course_schedule_id, _bookings.c.profile_id, _rows.c.balance_after)
+    query = query.join_from(_bookings, _rows, _rows.c.id == _bookings.c.debit_id)
+    made = db.session.execute(query.where(_rows.c.idempotency_key == _debit_key(request_key))).first()
+    if made is not None:
+        recall(request_key)  # while its answer is kept, another request under the key is told so
+        if (made.course_schedule_id, made.profile_id) != (schedule_id, profile_id):
+            raise IdempotencyKeyReused
+        booked = Booked(made.id, made.balance_after)
+        raise Replayed(request_key.present(booked) if request_key.present else {})
+    db.session.rollback()
+
+
+def _debit_key(request_key: RequestKey) -> str:
+    return f"booking:{request_key.scope}:{request_key.key}"
 
 
 @transactional
@@ -112,7 +138,7 @@ def _book(
     claim_seat(session, override)
     if price is not None and price != session.price:
         raise PriceChanged(data={"price": money.plain(session.price), "seen": money.plain(price)})
-    return on_seat(session, student, actor, override_reason=override)
+    return on_seat(session, student, actor, override_reason=override, request_key=request_key)
 
 
 def on_seat(
@@ -122,12 +148,15 @@ def on_seat(
     *,
     override_reason: str | None = None,
     user_id: int | None = None,
+    request_key: RequestKey | None = None,
 ) -> Booked:
     """Building block: the booking on a seat that was taken, paid from the wallet. `user_id` is the parent where another
-    acts. Raises AlreadyBooked, WalletFrozen, WalletClosed, ArrearsBlocked, OverdraftLimitExceeded."""
+    acts; `request_key` pays once, for ever. Raises AlreadyBooked, WalletFrozen, WalletClosed, ArrearsBlocked,
+    OverdraftLimitExceeded, IdempotencyKeyReused."""
     booking_id = insert(session, student, actor, override_reason=override_reason, user_id=user_id)
     wallet = ledger.lock_wallet(family_id=student.family_id)
-    posting = _pay(wallet, session, student, booking_id, actor)
+    paid_as = f"booking:{booking_id}:debit" if request_key is None else _debit_key(request_key)
+    posting = _pay(wallet, session, student, booking_id, actor, paid_as)
     balance = wallet.balance if posting is None else posting.balance_after
     _finish(booking_id, session, student, actor, balance, user_id)
     return Booked(booking_id, balance)
@@ -226,7 +255,7 @@ def insert(
 
 
 def _pay(
-    wallet: LockedWallet, session: SessionFacts, student: Student, booking_id: int, actor: Actor
+    wallet: LockedWallet, session: SessionFacts, student: Student, booking_id: int, actor: Actor, paid_as: str
 ) -> Posting | None:
     """Debit the price; None for a class that costs nothing. Raises as `book` says."""
     wallet_rules.check_status(wallet.status, -session.price)
@@ -235,7 +264,7 @@ def _pay(
     if session.price == ZERO:
         return None
     posting = ledger.post(
-        wallet, type=TransactionType.DEDUCTION, amount=-session.price, idempotency_key=f"booking:{booking_id}:debit",
+        wallet, type=TransactionType.DEDUCTION, amount=-session.price, idempotency_key=paid_as,
         reference_type="booking", reference_id=booking_id, profile_id=student.id,
         user_id=actor.id if actor.type == ActorType.PARENT else None, actor=actor,
         reason=f"{session.course_name} {clock.local(session.starts_at):%m月%d日 %H:%M}",

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock
+from app.column_types import UTCDateTime
 from app.db import db
 from app.domain.bookings import rules
 from app.domain.bookings.models import LIVE, Booking
@@ -28,6 +29,13 @@ _b, _p = Booking.__table__, Profile.__table__
 _s = CourseSchedule.__table__
 _r, _o = SeatReservation.__table__, PaymentOrder.__table__
 _w, _offers = WaitlistEntry.__table__, WaitlistOffer.__table__
+
+
+_elsewhere = (
+    sa.select(_s.c.starts_at, _s.c.ends_at)
+    .join_from(_b, _s, _s.c.id == _b.c.course_schedule_id)
+    .where(_b.c.live_profile_id == sa.bindparam("profile"), _s.c.ends_at > sa.bindparam("now"))
+)
 
 
 class MyState(StrEnum):
@@ -120,44 +128,50 @@ def my_states(
     sessions: Collection[SessionCard], *, family_id: int, profile_id: int | None = None
 ) -> dict[int, MyState]:
     """What each session is to the family, or to one of its students, in one query."""
-    asked = [one.id for one in sessions]
+    asked = {"asked": [one.id for one in sessions], "family": family_id, "now": clock.now(), "profile": profile_id}
+    mine: dict[int, str] = {}
+    for schedule_id, state in db.session.execute(_STATES[profile_id is not None], asked) if sessions else ():
+        mine[schedule_id] = min(mine.get(schedule_id, state), state, key=_FIRST.index)
+    return {one.id: _state(one, mine) for one in sessions}
+
+
+def _states(*, one_student: bool) -> sa.CompoundSelect:
+    """What sessions are to a family, or to one student of it."""
+    asked, now = sa.bindparam("asked", expanding=True), sa.bindparam("now", type_=UTCDateTime())
     booked = sa.select(_b.c.course_schedule_id, sa.literal(MyState.BOOKED.value).label("state")).where(
-        _b.c.course_schedule_id.in_(asked), _b.c.family_id == family_id, _b.c.status.in_(LIVE)
+        _b.c.course_schedule_id.in_(asked), _b.c.family_id == sa.bindparam("family"), _b.c.status.in_(LIVE)
     )
     held = (
         sa.select(_r.c.course_schedule_id, sa.literal(MyState.HELD.value))
         .join_from(_r, _o, _o.c.id == _r.c.order_id)
         .where(
-            _r.c.course_schedule_id.in_(asked), _r.c.status == ReservationStatus.TEMPORARY,
-            _r.c.expires_at > clock.now(), _o.c.family_id == family_id,
+            _r.c.course_schedule_id.in_(asked), _r.c.status == ReservationStatus.TEMPORARY, _r.c.expires_at > now,
+            _o.c.family_id == sa.bindparam("family"),
         )
     )  # fmt: skip
-    offered = sa.exists(
-        sa.select(sa.literal(1)).where(_offers.c.live_entry_id == _w.c.id, _offers.c.ends_at > clock.now())
-    )
+    offered = sa.exists(sa.select(sa.literal(1)).where(_offers.c.live_entry_id == _w.c.id, _offers.c.ends_at > now))
     waiting = sa.select(
         _w.c.course_schedule_id,
         sa.case((offered, sa.literal(MyState.OFFERED.value)), else_=sa.literal(MyState.WAITING.value)),
-    ).where(_w.c.course_schedule_id.in_(asked), _w.c.family_id == family_id, _w.c.live_profile_id.is_not(None))
-    if profile_id is not None:
-        booked = booked.where(_b.c.profile_id == profile_id)
-        held = held.where(_o.c.profile_id == profile_id)
-        waiting = waiting.where(_w.c.profile_id == profile_id)
-    mine: dict[int, str] = {}
-    for schedule_id, state in db.session.execute(booked.union_all(held, waiting)) if sessions else ():
-        mine[schedule_id] = min(mine.get(schedule_id, state), state, key=_FIRST.index)
-    return {one.id: _state(one, mine) for one in sessions}
+    ).where(
+        _w.c.course_schedule_id.in_(asked), _w.c.family_id == sa.bindparam("family"), _w.c.live_profile_id.is_not(None)
+    )
+    if one_student:
+        booked = booked.where(_b.c.profile_id == sa.bindparam("profile"))
+        held = held.where(_o.c.profile_id == sa.bindparam("profile"))
+        waiting = waiting.where(_w.c.profile_id == sa.bindparam("profile"))
+    return booked.union_all(held, waiting)
+
+
+#: by whether it is asked about one student
+_STATES = {one: _states(one_student=one) for one in (False, True)}
 
 
 def alternatives(schedule_id: int, *, profile_id: int) -> list[SessionCard]:
     """Up to three sessions that this student could book instead of a full one (B2), none of them at a time at which
     the student has another class."""
-    query = (
-        sa.select(_s.c.starts_at, _s.c.ends_at)
-        .join_from(_b, _s, _s.c.id == _b.c.course_schedule_id)
-        .where(_b.c.live_profile_id == profile_id, _s.c.ends_at > clock.now())
-    )
-    busy = [(row.starts_at, row.ends_at) for row in db.session.execute(query)]
+    found = db.session.execute(_elsewhere, {"profile": profile_id, "now": clock.now()})
+    busy = [(row.starts_at, row.ends_at) for row in found]
     return catalog.alternatives(schedule_id, busy=busy)
 
 

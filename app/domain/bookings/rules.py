@@ -126,11 +126,14 @@ def in_time(now: datetime, starts_at: datetime, cutoff: timedelta, *, free: bool
     return now < starts_at and now <= cancel_until(starts_at, cutoff, free=free)
 
 
-def too_late(cutoff: timedelta) -> CancelTooLate:
-    """The refusal, which suggests leave."""
+def too_late(kind: str, now: datetime, starts_at: datetime, cutoff: timedelta) -> CancelTooLate:
+    """The refusal, which suggests leave where leave can still be taken (B3, B11)."""
+    if now >= starts_at:
+        return CancelTooLate("这节课已经开始，不能取消")
     hours = cutoff.total_seconds() / 3600
     said = f"{hours:g}小时" if hours >= 1 else f"{cutoff.total_seconds() / 60:g}分钟"
-    return CancelTooLate(f"开课前{said}内不能取消，您可以改为请假，保留一次补课机会")
+    instead = "如需改期请联系馆方" if kind == BookingKind.TRIAL else "您可以改为请假，保留一次补课机会"
+    return CancelTooLate(f"开课前{said}内不能取消，{instead}")
 
 
 def can_cancel(status: str, kind: str, now: datetime, starts_at: datetime, cutoff: timedelta, *, free: bool) -> bool:

@@ -20,6 +20,7 @@ from app.domain.catalog.models import CourseSchedule, ScheduleStatus
 from app.domain.catalog.queries import SessionCard
 from app.domain.credits.models import CreditStatus, MakeupCredit
 from app.domain.ledger.models import Wallet, WalletTransaction
+from app.domain.people import belonging
 from app.domain.people.models import Family, Profile, Staff, User
 from app.domain.policy import service as policy
 from app.paging import Listing, Page, keyset, whole
@@ -199,7 +200,7 @@ def detail(booking_id: int, actor: Actor) -> Detail | None:
         credit=db.session.execute(sa.select(_k).where(_k.c.booking_id == booking_id)).first(),
         requests=list(db.session.execute(_requests.where(_r.c.booking_id == booking_id).order_by(_r.c.id.desc()))),
         history=audit_queries.of_target("booking", booking_id),
-        own_family=actor.family_id is not None and actor.family_id == row.family_id,
+        own_family=belonging.is_own(actor, row.family_id),
     )
 
 

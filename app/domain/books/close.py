@@ -216,15 +216,19 @@ def is_closed(on: date) -> bool:
     return db.session.scalar(sa.select(_c.c.id).where(_c.c.day == on)) is not None
 
 
+#: the newest closed day
+LAST = sa.select(sa.func.max(_c.c.day))
+
+
 def last_closed() -> date | None:
     """The newest closed day."""
-    return db.session.scalar(sa.select(sa.func.max(_c.c.day)))
+    return db.session.scalar(LAST)
 
 
-def next_open() -> date | None:
-    """The first day that is over and not closed, in which money moved since the newest close; None when all are."""
-    last = last_closed()
-    return None if last is None else _first_moved(last, clock.today())
+def next_open(last: date | None) -> date | None:
+    """The first day that is over and not closed, in which money moved since `last`, the newest close; None when all
+    are."""
+    return _first_moved(last, clock.today())
 
 
 def page(*, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:

@@ -73,10 +73,8 @@ def history(row: Any) -> list[sa.Row]:
     return audit_queries.of_targets([(kind, number) for kind, number in about if number], newest=HISTORY)
 
 
-def open_count() -> int:
-    """How many wait, for the menu: one read of the index on the status."""
-    query = sa.select(sa.func.count()).select_from(_c).where(_c.c.status == CaseStatus.OPEN)
-    return db.session.scalar(query)
+#: how many wait: one read of the index on the status
+OPEN = sa.select(sa.func.count()).select_from(_c).where(_c.c.status == CaseStatus.OPEN)
 
 
 def counts() -> dict[str, int]:

@@ -83,6 +83,28 @@ _FROM = (
     .outerjoin(_l, _l.c.id == _c.c.level_id)
 )
 _NAMES = [field.name for field in fields(SessionCard)]
+# Built once: putting a statement of this size together takes longer than running it.
+_by_ids = sa.select(*_COLUMNS).select_from(_FROM).where(_s.c.id.in_(sa.bindparam("ids", expanding=True)))
+_missed = (
+    sa.select(_s.c.starts_at, _c.c.course_type_id, _c.c.level_id)
+    .select_from(_s.join(_c, _c.c.id == _s.c.course_id))
+    .where(_s.c.id == sa.bindparam("missed"))
+)
+_instead = (
+    sa.select(_s.c.id, _s.c.starts_at, _s.c.ends_at)
+    .select_from(_s.join(_c, _c.c.id == _s.c.course_id))
+    .where(
+        _s.c.status == ScheduleStatus.SCHEDULED,
+        _s.c.starts_at > sa.bindparam("after"),
+        _s.c.starts_at < sa.bindparam("before"),
+        _s.c.id != sa.bindparam("missed"),
+        FREE > 0,
+        _c.c.course_type_id == sa.bindparam("course_type"),
+        _c.c.level_id.is_not_distinct_from(sa.bindparam("level")),
+    )
+    .order_by(_s.c.starts_at, _s.c.id)
+    .limit(_LOOKED_AT)
+)
 
 
 def select() -> sa.Select:
@@ -99,13 +121,12 @@ def card(row: Any) -> SessionCard:
 
 
 def session_card(schedule_id: int) -> SessionCard | None:
-    row = db.session.execute(select().where(_s.c.id == schedule_id)).first()
-    return None if row is None else card(row)
+    return session_cards([schedule_id]).get(schedule_id)
 
 
 def session_cards(schedule_ids: list[int]) -> dict[int, SessionCard]:
     """The cards of these sessions, by id."""
-    return {row.id: card(row) for row in db.session.execute(select().where(_s.c.id.in_(schedule_ids)))}
+    return {row.id: card(row) for row in db.session.execute(_by_ids, {"ids": schedule_ids})}
 
 
 def between(
@@ -184,26 +205,22 @@ def alternatives(
 ) -> list[SessionCard]:
     """What could be booked instead of this session: same type and level, a free seat, soonest day first and on a day
     nearest to its time (B2). `busy` are the times at which the student is elsewhere."""
-    missed = session_card(schedule_id)
+    missed = db.session.execute(_missed, {"missed": schedule_id}).first()
     if missed is None:
         return []
     now = clock.now()
-    query = select().where(
-        _s.c.status == ScheduleStatus.SCHEDULED,
-        _s.c.starts_at > now,
-        _s.c.starts_at < max(now, missed.starts_at) + ALTERNATIVES_WITHIN,
-        _s.c.id != schedule_id,
-        FREE > 0,
-        _t.c.code == missed.course_type,
-        _l.c.id.is_(None) if missed.level is None else _l.c.name == missed.level,
-    )
-    found = [card(row) for row in db.session.execute(query.order_by(_s.c.starts_at, _s.c.id).limit(_LOOKED_AT))]
+    asked = {"missed": schedule_id, "after": now, "before": max(now, missed.starts_at) + ALTERNATIVES_WITHIN,
+             "course_type": missed.course_type_id, "level": missed.level_id}  # fmt: skip
     wanted = clock.local(missed.starts_at)
 
-    def nearness(candidate: SessionCard) -> tuple:
+    def nearness(candidate: Any) -> tuple:
         begins = clock.local(candidate.starts_at)
         apart = abs((begins.hour - wanted.hour) * 60 + begins.minute - wanted.minute)
         return begins.date(), apart, candidate.id
 
+    found = db.session.execute(_instead, asked).all()
     possible = (one for one in found if not any(one.starts_at < ends and one.ends_at > begins for begins, ends in busy))
-    return sorted(possible, key=nearness)[:limit]
+    chosen = [one.id for one in sorted(possible, key=nearness)[:limit]]
+    # A rush asks for this hundreds of times a second: names and figures are read for those that are shown.
+    cards = session_cards(chosen) if chosen else {}
+    return [cards[one] for one in chosen if one in cards]

@@ -20,6 +20,7 @@ from app.domain.catalog.errors import Archived, CoachNotFound, VenueNotFound
 from app.domain.catalog.models import Coach, Course, CourseSchedule, ScheduleStatus, Venue
 from app.domain.changes.errors import CapacityTooLow, SessionMoved, StudentsBusy
 from app.domain.offers import session as waitlist
+from app.domain.orders.models import OrderStatus, PaymentOrder
 from app.domain.outbox import service as outbox
 from app.domain.people import roles
 from app.domain.people.models import Profile
@@ -28,7 +29,7 @@ from app.domain.waitlist.freed import seat_freed
 from app.domain.waitlist.models import Cause
 from app.errors import InvalidState
 
-_b = Booking.__table__
+_b, _o = Booking.__table__, PaymentOrder.__table__
 #: students that a refusal names
 NAMED = 5
 
@@ -57,9 +58,10 @@ def edit_session(
 ) -> Edited:
     """Set time, coach, venue, capacity and own waitlist capacity (None: the course's) of a session still ahead.
 
-    Another time checks coach, venue and every booked student again, lets the families cancel free until the start, and
-    tells them; so does another coach or venue. Raises ScheduleNotFound, SessionMoved for a stale form, InvalidState,
-    CapacityTooLow, CoachBusy, VenueBusy, StudentsBusy, Archived, Invalid, Forbidden.
+    Another time checks coach, venue and every booked student again, and lets the families cancel free until the start.
+    They, who waits, and who has ordered and not paid yet hear of it; so of another coach or venue. Raises
+    ScheduleNotFound, SessionMoved for a stale form, InvalidState, CapacityTooLow, CoachBusy, VenueBusy, StudentsBusy,
+    Archived, Invalid, Forbidden.
     """
     roles.require(actor, Permission.SCHEDULE_EDIT)
     capacity, waitlist_capacity = rules.capacity(capacity), rules.waitlist_capacity(waitlist_capacity)
@@ -93,6 +95,8 @@ def edit_session(
         after=_facts(session),
     )  # fmt: skip
     told = _tell(session, venue, change, moved=moved) if placed else 0
+    if placed:
+        waitlist.changed(schedule_id, change, session.version)
     if moved:
         waitlist.move(schedule_id)
     if capacity > before["capacity"]:
@@ -172,7 +176,24 @@ def _tell(session: CourseSchedule, venue: Venue, change: str, *, moved: bool) ->
              "change": change, "booking_id": booking_id},
             dedupe=f"booking{booking_id}:{session.version}",
         )  # fmt: skip
+    _tell_unpaid(session, course, venue, change)
     return len(rows)
+
+
+def _tell_unpaid(session: CourseSchedule, course: str, venue: Venue, change: str) -> None:
+    """Whoever has ordered a trial and not paid yet: it may not suit them any more."""
+    query = (
+        sa.select(_o.c.order_id, _o.c.family_id, _o.c.user_id, Profile.name)
+        .join_from(_o, Profile, Profile.id == _o.c.profile_id)
+        .where(_o.c.course_schedule_id == session.id, _o.c.status == OrderStatus.PENDING)
+    )
+    for order_id, family_id, user_id, student in db.session.execute(query.order_by(_o.c.id)).all():
+        outbox.tell_family(
+            family_id, "class_changed",
+            {"course": course, "starts_at": session.starts_at.isoformat(), "student": student, "venue": venue.name,
+             "change": change, "occasion": "ordered"},
+            dedupe=f"order{order_id}:{session.version}", user_id=user_id,
+        )  # fmt: skip
 
 
 def _facts(session: CourseSchedule) -> dict[str, Any]:

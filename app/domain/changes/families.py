@@ -31,6 +31,7 @@ from app.domain.outbox import service as outbox
 from app.domain.people import proof, roles
 from app.domain.people.models import Family, Profile, Staff, User
 from app.domain.people.roles import Permission
+from app.domain.policy import changes as policies
 from app.domain.search.service import index_families
 from app.domain.waitlist.models import WaitlistEntry
 from app.errors import Invalid, NotFound
@@ -119,6 +120,7 @@ def merge_families(
     merging.close_into(pair.out, pair.into)
     pair.source.merged_into = into_family_id
     index_families(list(pair.ids))
+    policies.carry_over(*pair.ids, actor)
     db.session.expire_all()
     _record_merge(pair, moved, before, actor)
     return Merged(from_family_id, into_family_id, moved, pair.into.balance)

@@ -140,8 +140,8 @@ def check_minutes(
 
 
 def spoken(minutes: int) -> str:
-    """Whole or half hours as `1小时`, `1.5小时`, else `70分钟` (96.69)."""
-    return f"{minutes / 60:g}小时" if minutes and minutes % 30 == 0 and minutes >= 60 else f"{minutes}分钟"
+    """Whole or half hours as `1小时`, `1.5小时`, `0.5小时`, else `70分钟` (96.69)."""
+    return f"{minutes / 60:g}小时" if minutes and minutes % 30 == 0 else f"{minutes}分钟"
 
 
 def hint(minutes: int) -> str | None:

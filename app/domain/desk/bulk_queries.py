@@ -106,10 +106,17 @@ def _select(actor: Actor, status: str | None) -> sa.Select:
     return query.where(_batches.c.status == status) if status else query
 
 
+#: how many wait for somebody else than `me`
+ASKED_BY_OTHERS = (
+    sa.select(sa.func.count())
+    .select_from(_batches)
+    .where(_batches.c.status == BatchStatus.ASKED, _batches.c.asked_by != sa.bindparam("me"))
+)
+
+
 def asked_count(*, not_by: int) -> int:
     """How many wait for somebody else than this person."""
-    waiting = sa.and_(_batches.c.status == BatchStatus.ASKED, _batches.c.asked_by != not_by)
-    return db.session.scalar(sa.select(sa.func.count()).select_from(_batches).where(waiting))
+    return db.session.scalar(ASKED_BY_OTHERS, {"me": not_by})
 
 
 def find(batch_id: int, actor: Actor) -> sa.Row | None:

@@ -11,7 +11,8 @@ from app.domain.audit.actor import Actor, ActorType
 from app.domain.desk.errors import OwnFamily
 from app.domain.desk.models import AdjustmentStatus, WalletAdjustment
 from app.domain.desk.rules import WINDOW, DirectLimits, DirectSums
-from app.domain.people.models import Staff, StaffStatus, User
+from app.domain.people.belonging import belongs_to
+from app.domain.people.models import Staff, StaffStatus
 from app.domain.people.roles import ROLE_PERMISSIONS, Permission
 from app.domain.policy import service as policy
 from app.errors import Forbidden
@@ -33,20 +34,6 @@ def hold(actor: Actor, *others: int) -> dict[int, Staff]:
     if actor.id not in people or people[actor.id].status != StaffStatus.ACTIVE:
         raise Forbidden
     return people
-
-
-def belongs_to(person: Staff, family_id: int) -> bool:
-    """Whether it is this person's own family: linked to the account, or by openid or phone of one of its parents."""
-    if person.family_id == family_id:
-        return True
-    same = []
-    if person.openid:
-        same.append(User.openid == person.openid)
-    if person.phone_index:
-        same.append(User.phone_index == person.phone_index)
-    if not same:
-        return False
-    return db.session.scalar(sa.select(sa.exists().where(User.family_id == family_id, sa.or_(*same))))
 
 
 def refuse_own_family(person: Staff, family_id: int) -> None:

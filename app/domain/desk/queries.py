@@ -10,6 +10,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from app import clock
+from app.column_types import UTCDateTime
 from app.db import db, db_now
 from app.domain.audit import queries as audit_queries
 from app.domain.audit.actor import Actor
@@ -24,6 +25,7 @@ from app.domain.people.models import Family, Staff
 from app.domain.policy import service as policy
 from app.paging import Listing, Page, keyset, whole
 from app.ranks import nearest_rank
+from app.row_by_row import has_row
 
 _adj = WalletAdjustment.__table__
 _tx = WalletTransaction.__table__
@@ -116,13 +118,21 @@ def family_adjustments(family_id: int, *, before: int | None = None, after: int 
     return page(AdjustmentFilter(family_id=family_id), before=before, after=after, limit=20)
 
 
+def _for_another(now: datetime | sa.BindParameter) -> sa.ColumnElement[bool]:
+    """Waits for a second person's decision only."""
+    alive = sa.or_(_adj.c.lapses_at.is_(None), _adj.c.lapses_at >= now)
+    return sa.and_(_adj.c.status == AdjustmentStatus.PENDING, _adj.c.needs_approval, ~_lacks_receipt, alive)
+
+
+#: how many wait for a second person (at `now`), and how many for their receipt first (W13)
+APPROVALS = sa.select(sa.func.count()).select_from(_adj).where(_for_another(sa.bindparam("now", type_=UTCDateTime)))
+RECEIPTS_MISSING = (
+    sa.select(sa.func.count()).select_from(_adj).where(_adj.c.status == AdjustmentStatus.PENDING, _lacks_receipt)
+)
+
+
 def _waiting_query() -> sa.Select:
-    return _rows.where(
-        _adj.c.status == AdjustmentStatus.PENDING,
-        _adj.c.needs_approval,
-        ~_lacks_receipt,
-        sa.or_(_adj.c.lapses_at.is_(None), _adj.c.lapses_at >= db_now()),
-    )
+    return _rows.where(_for_another(db_now()))
 
 
 def select_waiting() -> sa.Select:
@@ -149,13 +159,12 @@ def approvals_count(*, not_by: int | None = None) -> int:
 
 
 def missing_receipts_count() -> int:
-    query = sa.select(sa.func.count()).select_from(_adj)
-    return db.session.scalar(query.where(_adj.c.status == AdjustmentStatus.PENDING, _lacks_receipt))
+    return db.session.scalar(RECEIPTS_MISSING)
 
 
 def askers() -> list[tuple[int, str]]:
     """Everyone who ever asked, for the filter."""
-    asked = sa.exists().where(_adj.c.asked_by == _asker.c.id)
+    asked = has_row(_adj.c.id, _adj.c.asked_by == _asker.c.id)
     return list(
         db.session.execute(
             sa.select(_asker.c.id, _asker.c.display_name).where(asked).order_by(_asker.c.display_name)

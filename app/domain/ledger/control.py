@@ -19,7 +19,7 @@ from app.domain.ledger.errors import WalletClosed
 from app.domain.ledger.models import Wallet, WalletStatus
 from app.domain.ledger.service import LockedWallet, forget_loaded, lock_wallet
 from app.domain.outbox import service as outbox
-from app.domain.people import roles
+from app.domain.people import belonging, roles
 from app.domain.people.models import Family
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
@@ -185,7 +185,7 @@ def _begin(family_id: int, reason: str, actor: Actor) -> tuple[LockedWallet, str
     """Permission, proof, reason, lock. A closed wallet is beyond control."""
     roles.require(actor, Permission.WALLET_CONTROL)
     roles.require_proof(actor, policy.get("step_up_ttl").total_seconds())
-    if actor.family_id == family_id:
+    if belonging.is_own(actor, family_id):
         raise Forbidden("不能管理自己家庭的钱包，请由其他店长处理", code="OWN_FAMILY")
     reason = clean(reason, REASON_LENGTH)
     if not reason:

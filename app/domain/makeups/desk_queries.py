@@ -208,10 +208,8 @@ def _sum(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
     return sa.func.sum(sa.case((condition, 1), else_=0))
 
 
-def asked_count() -> int:
-    """Requests that wait for an answer."""
-    query = sa.select(sa.func.count()).select_from(_r).where(_r.c.status == RequestStatus.OPEN)
-    return db.session.execute(query).scalar_one()
+#: requests that wait for an answer
+ASKED = sa.select(sa.func.count()).select_from(_r).where(_r.c.status == RequestStatus.OPEN)
 
 
 def ending_count() -> int:

@@ -24,7 +24,7 @@ from app.domain.credits.rules import Event
 from app.domain.makeups import book, facts, matching
 from app.domain.makeups.book import MadeUp
 from app.domain.outbox import service as outbox
-from app.domain.people import roles
+from app.domain.people import belonging, roles
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.errors import DomainError, Forbidden, Invalid, Replayed
@@ -200,7 +200,7 @@ def _lock(credit_id: int, actor: Actor) -> MakeupCredit:
 
 def _refuse_own(family_id: int, actor: Actor) -> None:
     """Nobody gives what is worth money to the family that they belong to."""
-    if actor.family_id is not None and actor.family_id == family_id:
+    if belonging.is_own(actor, family_id):
         raise Forbidden("不能处理自己家庭的待补课与课时补偿，请由其他同事处理", code="OWN_FAMILY")
 
 

@@ -83,13 +83,12 @@ def _confirm(*, entry_id: int, actor: Actor, request_key: RequestKey | None) -> 
 
 @transactional
 def decline(*, entry_id: int, actor: Actor, request_key: RequestKey | None = None) -> int:
-    """Give the offered seat up, and the place with it; the seat goes on at once (96.56). Returns the entry's id.
+    """Give the offered seat up, and the place with it; the seat goes on at once (96.56). Who declined has no offer any
+    more (96.55); a repetition under its key is given the first answer. Returns the entry's id.
 
     Raises EntryNotFound, NoOffer, OfferExpired, SeatTaken, WaitlistClosed.
     """
     held, entry = _hold(entry_id, actor)
-    if entry.status == EntryStatus.DECLINED:
-        return entry.id
     offer = _standing(held, entry_id)
     queue.end_offer(held, offer, OfferStatus.DECLINED, answer="decline")
     queue.end_entry(held, entry, Event.DECLINE, "declined")

@@ -16,7 +16,6 @@ from app.domain.offers.board import AHEAD, MESSAGE
 from app.domain.outbox.models import MessageConsent, Notification, Status
 from app.domain.people.models import User
 from app.domain.waitlist.models import (
-    LIVE,
     OfferStatus,
     WaitlistEntry,
     WaitlistFlow,
@@ -47,14 +46,15 @@ def revision() -> str:
     became of messages, the wallets and consents of those who wait."""
     now = clock.now()
     ahead = (_s.c.starts_at > now, _s.c.starts_at <= now + AHEAD)
-    waits = sa.select(_e.c.family_id).where(_e.c.status.in_(LIVE))
+    waiting = _e.c.live_profile_id.is_not(None)  # in the queue still, by an index
+    waits = sa.select(_e.c.family_id).where(waiting)
     asked = sa.select(User.id).where(User.family_id.in_(waits))
     seats = _s.c.booked + 31 * _s.c.held + 961 * _s.c.kept + 29791 * _s.c.capacity
     messages = (
         sa.select(sa.func.count(), sa.func.sum(sa.case((_n.c.status == Status.SENT, 1), else_=0)),
                   sa.func.sum(sa.case((_n.c.status == Status.FAILED, 1), else_=0)))
         .select_from(_wn.join(_n, _n.c.id == _wn.c.notification_id).join(_e, _e.c.id == _wn.c.entry_id))
-        .where(_e.c.status.in_(LIVE))
+        .where(waiting)
     )  # fmt: skip
     figures = (
         sa.select(sa.func.max(_f.c.id)),
@@ -67,10 +67,12 @@ def revision() -> str:
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
-def offers_running() -> int:
-    """Offers that a parent may still answer."""
-    live = (_o.c.status == OfferStatus.LIVE, _o.c.ends_at > clock.now())
-    return db.session.scalar(sa.select(sa.func.count()).select_from(_o).where(*live)) or 0
+#: offers that a parent may still answer (at `now`)
+RUNNING = (
+    sa.select(sa.func.count())
+    .select_from(_o)
+    .where(_o.c.status == OfferStatus.LIVE, _o.c.ends_at > sa.bindparam("now", type_=_o.c.ends_at.type))
+)
 
 
 def fullness() -> list[Fullness]:

@@ -1,4 +1,5 @@
-"""What a change of the session means for its queue: cancelled, it ends; moved, its cutoff moves with it (C6)."""
+"""What a change of the session means for its queue: cancelled, it ends; moved, its cutoff moves with it, and who waits
+hears so (C6)."""
 
 from __future__ import annotations
 
@@ -21,6 +22,13 @@ def close(schedule_id: int, reason: str, actor: Actor) -> None:
         queue.return_release(held, release, "session_cancelled", actor)
     for one in list(held.rounds):
         queue.end_round(held, one.id)
+
+
+def changed(schedule_id: int, change: str, version: int) -> None:
+    """Building block: the session has another time, place or coach since this transaction. Who waits hears so."""
+    held = queue.lock(schedule_id)
+    for entry in held.entries:
+        telling.session_changed(held, entry, change, version)
 
 
 def move(schedule_id: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock
-from app.db import db, execute
+from app.db import db, require_transaction
 from app.domain.audit.actor import system
 from app.domain.bookings import queries as bookings
 from app.domain.outbox import service as outbox
@@ -25,8 +25,10 @@ from app.domain.waitlist.models import (
 )
 from app.domain.waitlist.queue import HeldQueue
 from app.domain.waitlist.rules import Step
+from app.prepared import Prepared
 
 _n, _links = Notification.__table__, WaitlistNotification.__table__
+_link = Prepared(_links.insert())
 _o, _e, _r = WaitlistOffer.__table__, WaitlistEntry.__table__, WaitlistRound.__table__
 
 #: a message that WeChat will not bring any more, or never could: the parent reads it only in the mini program
@@ -42,7 +44,7 @@ def offer(held: HeldQueue, entry: WaitlistEntry, one: WaitlistOffer, *, again: s
         dedupe=f"offer{one.id}{again}", user_id=entry.user_id,
     )  # fmt: skip
     for notification_id in told:
-        execute(_links.insert().values(notification_id=notification_id, entry_id=entry.id, offer_id=one.id))
+        _link({"notification_id": notification_id, "entry_id": entry.id, "offer_id": one.id})
     return told
 
 
@@ -70,6 +72,15 @@ def session_cancelled(held: HeldQueue, entry: WaitlistEntry, reason: str) -> Non
         {key: value for key, value in _facts(held, entry).items() if key != "waitlist_id"}
         | {"reason": reason, "remark": "您的候补已结束，不涉及费用"},
         dedupe=f"waitlist{entry.id}", user_id=entry.user_id,
+    )  # fmt: skip
+
+
+def session_changed(held: HeldQueue, entry: WaitlistEntry, change: str, version: int) -> None:
+    """The session has another time, place or coach; `change` says what, `version` tells one change from the next."""
+    outbox.tell_family(
+        entry.family_id, "class_changed",
+        _facts(held, entry) | {"venue": held.session.venue_name, "change": change, "occasion": "waiting"},
+        dedupe=f"waitlist{entry.id}:{version}", user_id=entry.user_id,
     )  # fmt: skip
 
 
@@ -178,8 +189,16 @@ def note_taken(held: HeldQueue) -> None:
 
 
 def _facts(held: HeldQueue, entry: WaitlistEntry) -> dict[str, Any]:
-    student = db.session.scalar(sa.select(Profile.name).where(Profile.id == entry.profile_id))
     return {
-        "course": held.session.course_name, "starts_at": held.session.starts_at.isoformat(), "student": student,
-        "waitlist_id": entry.id,
+        "course": held.session.course_name, "starts_at": held.session.starts_at.isoformat(),
+        "student": _student(held, entry), "waitlist_id": entry.id,
     }  # fmt: skip
+
+
+def _student(held: HeldQueue, entry: WaitlistEntry) -> str | None:
+    """The student's name; of all who wait by one statement, since a round tells hundreds."""
+    names: dict[int, str] = require_transaction().memo.setdefault("waiting_students", {})
+    if entry.profile_id not in names:
+        wanted = {entry.profile_id, *(one.profile_id for one in held.entries)}
+        names.update(db.session.execute(sa.select(Profile.id, Profile.name).where(Profile.id.in_(wanted))).all())
+    return names.get(entry.profile_id)

@@ -88,7 +88,7 @@ def begin(*, order_id: str, trade_type: str, actor: Actor) -> Attempt | InTheWay
 
 def _payable(held: HeldOrder):
     order = held.order
-    if order.status == OrderStatus.EXPIRED or (order.status == OrderStatus.PENDING and not held.running):
+    if rules.is_over(order.status, order.expires_at, held.now):
         raise OrderExpired
     if order.status != OrderStatus.PENDING:
         raise OrderNotPayable(f"订单{rules.STATUS_TEXTS[order.status]}")

@@ -154,10 +154,10 @@ def reserve(*, order_id: str, actor: Actor, request_key: RequestKey | None = Non
     """
     held = hold_order(order_id, actor)
     order, session = held.order, held.session
+    if rules.is_over(order.status, order.expires_at, held.now):
+        raise OrderExpired
     if order.status != OrderStatus.PENDING:
         raise OrderNotPayable(f"订单{rules.STATUS_TEXTS[order.status]}，不需要再占座")
-    if not held.running:
-        raise OrderExpired
     if held.live_hold is not None:
         return order_id
     booking_rules.check_session(session.status, session.starts_at, held.now, is_trial=False)

@@ -19,6 +19,7 @@ from app.domain.catalog.queries import SessionCard
 from app.domain.orders import refund_rules, verdict
 from app.domain.orders.models import PaymentOrder, PaymentTransaction, Refund, RefundStatus, RefundTo, TradeType
 from app.domain.orders.verdict import Rule, VerdictFacts
+from app.domain.people import belonging
 from app.domain.people.models import Family, Profile, Staff
 from app.money import ZERO
 from app.paging import Listing, Page, keyset, whole
@@ -98,10 +99,8 @@ def select(asked: RefundFilter) -> sa.Select:
     return query
 
 
-def waiting() -> int:
-    """How many wait for a second person."""
-    query = sa.select(sa.func.count()).select_from(_r).where(_r.c.status == RefundStatus.REQUESTED)
-    return db.session.scalar(query)
+#: how many wait for a second person
+ASKED = sa.select(sa.func.count()).select_from(_r).where(_r.c.status == RefundStatus.REQUESTED)
 
 
 def to_pay_out() -> int:
@@ -135,8 +134,8 @@ def detail(refund_no: str, actor: Actor) -> RefundDetail | None:
         session=None if booking is None else catalog.session_card(booking.course_schedule_id),
         student=None if booking is None else booking.name,
         seat_live=booking is not None and booking.status == BookingStatus.BOOKED,
-        own_family=actor.family_id is not None and actor.family_id == row.family_id,
-        rule=verdict.rule(row.verdict_rule) if row.verdict_rule else None,
+        own_family=belonging.is_own(actor, row.family_id),
+        rule=verdict.rule(row.verdict_rule, row.verdict) if row.verdict_rule else None,
         history=audit_queries.of_target("refund", refund_no),
     )
 

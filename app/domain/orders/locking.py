@@ -25,6 +25,11 @@ _o, _s = PaymentOrder.__table__, CourseSchedule.__table__
 _find = Prepared(
     sa.select(_o.c.id, _o.c.profile_id, _o.c.course_schedule_id).where(_o.c.order_id == sa.bindparam("number"))
 )
+_of_number = Prepared(
+    sa.select(_o.c.order_id)
+    .join(PaymentAttempt, PaymentAttempt.order_id == _o.c.id)
+    .where(PaymentAttempt.out_trade_no == sa.bindparam("number"))
+)
 _lock_session = Prepared(sa.select(_s.c.id).where(_s.c.id == sa.bindparam("key")).with_for_update())
 
 
@@ -60,8 +65,8 @@ class HeldOrder:
 
 def order_of(out_trade_no: str) -> str | None:
     """The public number of the order that WeChat knows by this one; None if there is none."""
-    query = sa.select(_o.c.order_id).join(PaymentAttempt, PaymentAttempt.order_id == _o.c.id)
-    return db.session.scalar(query.where(PaymentAttempt.out_trade_no == out_trade_no))
+    found = _of_number.row({"number": out_trade_no})
+    return None if found is None else found[0]
 
 
 def hold_order(order_id: str, actor: Actor) -> HeldOrder:

@@ -11,10 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, ids
-from app.db import db, db_now, execute, require_transaction, transactional
+from app.db import db, db_now, execute, transactional
 from app.domain.orders.models import CallbackNonce, PaymentNotification
+from app.prepared import Prepared
 
 _n, _nonces = PaymentNotification.__table__, CallbackNonce.__table__
+
+_by_number = Prepared(sa.select(_n.c.id).where(_n.c.notification_id == sa.bindparam("number")))
+_insert, _insert_nonce = Prepared(_n.insert()), Prepared(_nonces.insert())
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,7 @@ class Received:
 
 def known(received: Received) -> bool:
     """Whether this notification was stored already."""
-    require_transaction()
-    return execute(sa.select(_n.c.id).where(_n.c.notification_id == received.id)).first() is not None
+    return _by_number.row({"number": received.id}) is not None
 
 
 def store(
@@ -47,18 +50,16 @@ def store(
     """Building block: keep it, with what became of it, and its nonce. Its twin in another process fails here on the
     unique number, and finds it stored when it is run again."""
     now = clock.now()
-    execute(
-        _n.insert().values(
-            notification_id=received.id, event_type=received.event_type[:32], number=number,
-            transaction_id=transaction_id, resource=received.resource, outcome=outcome, problem=problem,
-            received_at=now, request_id=ids.request_id(),
-        )
+    _insert(
+        {
+            "notification_id": received.id, "event_type": received.event_type[:32], "number": number,
+            "transaction_id": transaction_id, "resource": received.resource, "outcome": outcome, "problem": problem,
+            "received_at": now, "request_id": ids.request_id(),
+        }
     )  # fmt: skip
     try:
-        execute(
-            _nonces.insert().values(
-                digest=_digest(received.timestamp, received.nonce), body=_sha(received.body), seen_at=now
-            )
+        _insert_nonce(
+            {"digest": _digest(received.timestamp, received.nonce), "body": _sha(received.body), "seen_at": now}
         )
     except IntegrityError:
         return  # another notification under the same nonce: seen() refuses the next one

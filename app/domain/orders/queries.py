@@ -91,6 +91,11 @@ class OrderView:
     def status_text(self) -> str:
         return rules.STATUS_TEXTS[self.status]
 
+    @property
+    def over(self) -> bool:
+        """Its end came unpaid (96.43)."""
+        return self.status in rules.OVER
+
 
 def order(order_id: str, *, family_id: int | None = None) -> OrderView | None:
     """One order; with `family_id` only if it is this family's."""

@@ -53,9 +53,18 @@ def next_status(status: str, event: Event) -> OrderStatus:
     return following
 
 
+#: how an order stands whose end came unpaid: it is `failed` where its last attempt was reported so (O21)
+OVER = (OrderStatus.EXPIRED, OrderStatus.FAILED)
+
+
 def shown_status(status: str, expires_at: datetime, now: datetime) -> str:
     """What the order is by the clock: nobody waits for the job that marks it (96.43)."""
     return OrderStatus.EXPIRED if status == OrderStatus.PENDING and expires_at <= now else status
+
+
+def is_over(status: str, expires_at: datetime, now: datetime) -> bool:
+    """An unpaid order's end has come, whether or not the job has said so, as expired or as failed (96.43, O21)."""
+    return shown_status(status, expires_at, now) in OVER
 
 
 class TradeMeaning(StrEnum):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from app import clock, money
-from app.db import db, execute, transactional
+from app.db import db, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.cases import service as cases
@@ -27,8 +27,12 @@ from app.domain.orders.notifications import Received
 from app.domain.orders.payment import Account, Payment, Settled, mismatches
 from app.domain.orders.rules import Event
 from app.domain.outbox import service as outbox
+from app.prepared import Prepared
 
 _p = PaymentTransaction.__table__
+
+_recorded = Prepared(sa.select(_p.c.id).where(_p.c.transaction_id == sa.bindparam("number")))
+_insert = Prepared(_p.insert())
 
 
 @transactional
@@ -117,7 +121,7 @@ def _shown(total: Decimal) -> Decimal | None:
 
 def _settle(payment: Payment, held: HeldOrder, source: str, actor: Actor) -> Settled:
     order = held.order
-    if execute(sa.select(_p.c.id).where(_p.c.transaction_id == payment.transaction_id)).first() is not None:
+    if _recorded.row({"number": payment.transaction_id}) is not None:
         return Settled("repeated", order.order_id, order.booking_id)
     again = order.status == OrderStatus.PAID
     late = not again and (order.status != OrderStatus.PENDING or held.live_hold is None)
@@ -143,16 +147,17 @@ def _record(
     payment: Payment, held: HeldOrder, attempt: PaymentAttempt | None, source: str, *, duplicate: bool, late: bool
 ) -> None:
     ended = clock.local(payment.success_at).strftime("%Y%m%d%H%M%S") if payment.success_at else None
-    execute(
-        _p.insert().values(
-            transaction_id=payment.transaction_id, order_id=held.order.id,
-            attempt_id=None if attempt is None else attempt.id, out_trade_no=payment.out_trade_no,
-            trade_type=payment.trade_type or (attempt.trade_type if attempt else TradeType.OFFLINE),
-            trade_state="SUCCESS", bank_type=payment.bank_type, settlement_total_fee=payment.payer_total,
-            cash_fee=payment.payer_total, total_fee=payment.total, fee_type=payment.currency, time_end=ended,
-            is_subscribe="N", openid=payment.openid, source=source, duplicate=duplicate, late=late,
-            refunded=money.ZERO, created_at=held.now, updated_at=held.now,
-        )
+    _insert(
+        {
+            "transaction_id": payment.transaction_id, "order_id": held.order.id,
+            "attempt_id": None if attempt is None else attempt.id, "out_trade_no": payment.out_trade_no,
+            "trade_type": payment.trade_type or (attempt.trade_type if attempt else TradeType.OFFLINE),
+            "trade_state": "SUCCESS", "bank_type": payment.bank_type, "settlement_total_fee": payment.payer_total,
+            "cash_fee": payment.payer_total, "total_fee": payment.total, "fee_type": payment.currency,
+            "time_end": ended, "is_subscribe": "N", "openid": payment.openid, "source": source,
+            "duplicate": duplicate, "late": late, "refunded": money.ZERO, "created_at": held.now,
+            "updated_at": held.now,
+        }
     )  # fmt: skip
 
 

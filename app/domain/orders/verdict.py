@@ -1,12 +1,14 @@
 """Whether a trial's money should go back, suggested from registration facts alone (O26). A person decides.
 
+Which rules count, in which order, and what each suggests is a policy (policy/verdicts.py).
+
 Whether the child came is not among the facts, and nothing here reads bookings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -17,6 +19,7 @@ from app.db import db
 from app.domain.orders.models import OrderStatus, PaymentOrder, Refund, RefundStatus
 from app.domain.people.models import MemberStatus, User
 from app.domain.policy import service as policy
+from app.domain.policy import verdicts
 
 _o, _r, _u = PaymentOrder.__table__, Refund.__table__, User.__table__
 
@@ -27,7 +30,7 @@ class Verdict(StrEnum):
     REVIEW = "review"
 
 
-VERDICT_TEXTS = {Verdict.REFUND: "建议退款", Verdict.KEEP: "不建议", Verdict.REVIEW: "需复核"}
+VERDICT_TEXTS = {Verdict(code): word for code, word in verdicts.VERDICTS.items()}
 STATUS_TEXTS = {MemberStatus.TRIAL: "体验", MemberStatus.FORMAL: "正式", MemberStatus.LEFT: "已离开"}
 
 
@@ -43,6 +46,8 @@ class VerdictFacts:
     earlier_refunds: int
     #: the policy `refund_registered_within`
     registered_within: timedelta
+    #: the policy `refund_verdict_rules`
+    rules: verdicts.Table = verdicts.table(verdicts.DEFAULT)
 
     def shown(self) -> dict[str, str]:
         """Label → text, for the page, and as it is kept with the refund."""
@@ -58,7 +63,7 @@ class VerdictFacts:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`sentence` says to people why it hit."""
+    """`sentence` says to people why it hit; `verdict` is what it suggests unless the policy says otherwise."""
 
     code: str
     verdict: Verdict
@@ -66,7 +71,7 @@ class Rule:
     hits: Callable[[VerdictFacts], bool]
 
 
-#: the first that hits decides
+#: in the order in which they are looked at unless the policy says otherwise
 RULES: tuple[Rule, ...] = (
     Rule("earlier_refund", Verdict.KEEP, "同一家长、手机号或学员此前已退过体验课费", lambda f: f.earlier_refunds > 0),
     Rule("earlier_trial", Verdict.REVIEW, "同一家长、手机号或学员此前已订过体验课", lambda f: f.earlier_trials > 0),
@@ -89,13 +94,19 @@ RULES: tuple[Rule, ...] = (
 
 
 def judge(facts: VerdictFacts) -> Rule:
-    """The first rule that hits; pure."""
-    return next(rule for rule in RULES if rule.hits(facts))
+    """The first rule of the table that hits, with what the table says of it; pure."""
+    return next(found for code, said in facts.rules if (found := rule(code, said)).hits(facts))
 
 
-def rule(code: str) -> Rule | None:
-    """A rule by the code that a refund keeps."""
-    return next((one for one in RULES if one.code == code), None)
+_BY_CODE = {one.code: one for one in RULES}
+
+
+def rule(code: str, said: str | None = None) -> Rule | None:
+    """A rule by the code that a refund keeps, with the verdict that it was given."""
+    found = _BY_CODE.get(code)
+    if found is None or said in (None, found.verdict):
+        return found
+    return replace(found, verdict=Verdict(said))
 
 
 def verdict_facts(order: PaymentOrder | sa.Row) -> VerdictFacts:
@@ -113,7 +124,7 @@ def verdict_facts(order: PaymentOrder | sa.Row) -> VerdictFacts:
         member_status=user.member_status, registered_at=user.registered_at, enrolled_at=user.enrolled_at,
         ordered_at=order.created_at, earlier_trials=len(earlier),
         earlier_refunds=db.session.scalar(refunds) if earlier else 0,
-        registered_within=policy.get("refund_registered_within"),
+        registered_within=policy.get("refund_registered_within"), rules=policy.get("refund_verdict_rules"),
     )  # fmt: skip
 
 

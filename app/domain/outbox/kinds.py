@@ -82,6 +82,18 @@ _ALL = (
         "{student}的{course}有变更：{change}。现在的时间是 {starts_at}，地点：{venue}。"
         "时间有变时，开课前都可以免费取消。",
         urgent=True, page_args=("booking_id",),
+        occasions=(
+            Occasion(
+                "waiting", "候补中", {},
+                "{student}候补的{course}有变更：{change}。现在的时间是 {starts_at}，地点：{venue}。"
+                "不方便时可以退出候补。",
+            ),
+            Occasion(
+                "ordered", "订单未支付时", {},
+                "{student}待支付的{course}有变更：{change}。现在的时间是 {starts_at}，地点：{venue}。"
+                "不方便时可以取消订单。",
+            ),
+        ),
     ),
     Kind(
         "payment_result", "支付结果通知", "pages/order/detail",
@@ -174,7 +186,8 @@ _ALL = (
             Fact("minutes", "剩余分钟", "15"),
         ),
         (
-            *_COURSE_FIELDS, Field("time4", "确认截止", "{deadline}"), Field("thing5", "温馨提示", "有名额，立即预约"),
+            *_COURSE_FIELDS, Field("time4", "确认截止", "{deadline}"),
+            Field("thing5", "温馨提示", "确认预约？还剩{minutes}分钟决策时间"),
         ),
         "确认预约？还剩{minutes}分钟决策时间。{student}候补的{course}（{starts_at}）有名额，请在 {deadline} 前确认。",
         audience=Audience.ACTOR, urgent=True, page_args=("waitlist_id",),

@@ -24,6 +24,10 @@ class Status(StrEnum):
     SUPPRESSED = "suppressed"
 
 
+#: why a message was written and held back, told to nobody; any other `suppressed` one went into the app instead
+HELD_BACK = ("preference", "cooldown")
+
+
 class Notification(db.Model):
     """The outbox. The row is the only truth about a message; RQ only carries its id."""
 

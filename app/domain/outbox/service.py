@@ -18,7 +18,7 @@ from app.db import db, require_transaction, wake_after_commit
 from app.domain.outbox import cards, recipients, wording, wordings
 from app.domain.outbox.kind import Kind
 from app.domain.outbox.kinds import CHANGES, KINDS
-from app.domain.outbox.models import Channel, Notification, Status
+from app.domain.outbox.models import HELD_BACK, Channel, Notification, Status
 from app.domain.outbox.recipients import Recipient
 from app.domain.policy import service as policy
 from app.prepared import Prepared
@@ -272,7 +272,9 @@ def _cooldown_key(kind: Kind, family_id: int) -> str | None:
         .where(
             _rows.c.family_id == family_id,
             _rows.c.type == kind.type,
-            _rows.c.status != Status.SUPPRESSED,
+            # One that went into the app at the moment of sending was told, and its key is taken: left out, the next
+            # key would be the same for ever, and this family would hear of nothing again.
+            sa.or_(_rows.c.status != Status.SUPPRESSED, _rows.c.error_code.not_in(HELD_BACK)),
             _rows.c.follows_id.is_(None),
         )
         .order_by(_rows.c.created_at.desc(), _rows.c.id.desc())

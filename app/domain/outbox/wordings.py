@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
-from app.db import RequestKey, db, transactional
+from app.db import RequestKey, db, transaction_memo, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.outbox import wording
@@ -20,6 +20,7 @@ from app.domain.outbox.wording import Words
 from app.domain.people import roles
 from app.domain.people.roles import Permission
 from app.errors import Conflict, Invalid, NotFound
+from app.prepared import Prepared
 
 _table = TemplateWording.__table__
 
@@ -48,9 +49,20 @@ class Preview:
     cut: tuple[str, ...]
 
 
+_of = Prepared(sa.select(_table.c.wording).where(_table.c.type == sa.bindparam("name")))
+
+
 def of(type: str) -> dict[str, str]:
     """Field key, or `sentence`, → wording; empty when the built-in words stand."""
-    return db.session.scalar(sa.select(_table.c.wording).where(_table.c.type == type)) or {}
+    memo = transaction_memo()
+    if memo is None:
+        return db.session.scalar(sa.select(_table.c.wording).where(_table.c.type == type)) or {}
+    # A round of offers tells five hundred parents in one transaction, all in the same words.
+    kept = memo.setdefault("wordings", {})
+    if type not in kept:
+        row = _of.row({"name": type})
+        kept[type] = (row[0] if row else None) or {}
+    return kept[type]
 
 
 def all_templates() -> list[Template]:

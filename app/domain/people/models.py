@@ -177,6 +177,7 @@ class SignInFailure(db.Model):
     __table_args__ = (
         sa.Index("ix_sign_in_failures_account", "account", "created_at"),
         sa.Index("ix_sign_in_failures_address", "address", "created_at"),
+        sa.Index("ix_sign_in_failures_created_at", "created_at"),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)
@@ -190,6 +191,7 @@ class RateCount(db.Model):
     """Requests of one caller in one window, for the limits that must hold without Redis (Z6, S13)."""
 
     __tablename__ = "rate_counts"
+    __table_args__ = (sa.Index("ix_rate_counts_window", "window"),)
 
     #: e.g. `signin:127.0.0.1`, `money:staff:3`
     bucket = sa.Column(Ascii(96), primary_key=True)

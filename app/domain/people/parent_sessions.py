@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import ids
-from app.db import db, db_now, transactional
+from app.db import RequestKey, db, db_now, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.people.models import User, UserSession
@@ -63,7 +63,7 @@ def _refresh_ttl() -> timedelta:
 
 @transactional
 def open_session(*, user_id: int, actor: Actor) -> OpenedSession:
-    """Sign this user in on one more phone."""
+    """Sign this user, whom WeChat just named, in on one more phone."""
     user = db.session.get_one(User, user_id)
     actor = replace(actor, id=user.id, name=user.real_name or user.nickname or "家长", family_id=user.family_id)
     now, session_id, token = db_now(), ids.new_hex(), ids.new_secret(32)
@@ -78,7 +78,9 @@ def open_session(*, user_id: int, actor: Actor) -> OpenedSession:
         )
     )
     audit.record(
-        actor, "user.signed_in", target_type="user_session", target_id=session_id, family_id=user.family_id
+        actor, "user.signed_in", target_type="user_session", target_id=session_id, family_id=user.family_id,
+        request={"call": "sns/jscode2session"},
+        answer={"openid": f"…{user.openid[-4:]}", "unionid": user.unionid is not None},
     )  # fmt: skip
     return OpenedSession(session_id, user.id, token, _access_seconds())
 
@@ -108,7 +110,7 @@ def refresh(*, refresh_token: str) -> OpenedSession:
 
 
 @transactional
-def end_session(*, session_id: str, actor: Actor) -> None:
+def end_session(*, session_id: str, actor: Actor, request_key: RequestKey | None = None) -> None:
     """Sign out this phone: its access and refresh tokens are dead, the user's other phones stay (96.24)."""
     ended = db.session.execute(
         _sessions.update()

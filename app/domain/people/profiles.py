@@ -147,7 +147,8 @@ def set_phone(*, phone: str, actor: Actor, request_key: RequestKey | None = None
         index_family(user.family_id)
         audit.record(
             actor, "user.phone_set", target_type="user", target_id=user.id, family_id=user.family_id,
-            after={"replaced": had_one},
+            # The number itself would stay in the log when the family's data is erased (S8).
+            after={"replaced": had_one}, request={"call": "wxa/business/getuserphonenumber"}, answer={"phone": True},
         )  # fmt: skip
     return user_card(user)
 

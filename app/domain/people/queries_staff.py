@@ -154,9 +154,17 @@ def requests_of(staff_id: int, limit: int = 50) -> list[RequestLine]:
     return _lines(query.order_by(ChangeRequest.id.desc()).limit(limit))
 
 
-def count_to_decide(staff_id: int) -> int:
-    """How many requests wait that this person may decide."""
-    return sum(1 for request in open_requests() if staff_id not in (request.asked_by, request.staff_id))
+#: how many requests wait that `me` may decide: neither their own nor about themselves, whose id as text is `target`
+ASKED_BY_OTHERS = (
+    sa.select(sa.func.count())
+    .select_from(ChangeRequest)
+    .where(
+        ChangeRequest.status == "pending",
+        sa.or_(*(ChangeRequest.kind == kind for kind in role_changes.KINDS)),
+        ChangeRequest.asked_by != sa.bindparam("me"),
+        ChangeRequest.target != sa.bindparam("target"),
+    )
+)
 
 
 def live_sessions(staff_id: int) -> list[SessionLine]:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from app import clock
+from app import clock, money
 from app.db import RequestKey, db, lock_row, require_transaction, transaction_memo, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor, system
@@ -19,14 +19,16 @@ from app.domain.outbox import service as outbox
 from app.domain.people import proof, roles
 from app.domain.people.models import Family
 from app.domain.people.roles import Permission
+from app.domain.policy import service
 from app.domain.policy.models import ChangeRequest, PolicyValue
-from app.domain.policy.registry import POLICIES, Policy
-from app.domain.policy.rollout import Rollout, rollout
+from app.domain.policy.registry import POLICIES, Policy, amount
+from app.domain.policy.rollout import Rollout, merged, rollout
 from app.errors import Conflict, Forbidden, Invalid, InvalidState, NotFound
 from app.text import clean
 
 KIND = "policy"
 REASON_MAX = 200
+_VALUE_MAX = PolicyValue.__table__.c.value.type.length
 
 
 class SecondPersonNeeded(Conflict):
@@ -162,6 +164,17 @@ def withdraw(*, request_id: int, actor: Actor, request_key: RequestKey | None = 
     return policy.name
 
 
+def carry_over(gone: int, heir: int, actor: Actor) -> None:
+    """Building block of a merge: what was open to the family that is gone is open to the one that took it in."""
+    require_transaction()
+    scopes = [one for one in POLICIES.values() if one.parse is rollout and gone in service.get(one.name).families]
+    for policy in scopes:
+        old = _lock_text(policy)
+        new = merged(old, gone, heir)
+        if new != old and len(new) <= _VALUE_MAX:  # longer by a few digits only: then the desk names it anew
+            _write(policy, old, new, actor, f"家庭 {gone} 并入家庭 {heir}")
+
+
 # ── checks ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -176,6 +189,8 @@ def _checked(name: str, value: str) -> tuple[Policy, str]:
         raise Invalid.field("value", str(error)) from None
     if isinstance(parsed, Rollout):
         _refuse_unknown(parsed.families)
+    if policy.parse is amount:
+        value = money.plain(parsed)  # 500 is kept as 500.00, so that nobody sees a change where there is none
     return policy, value
 
 

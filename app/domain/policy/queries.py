@@ -67,6 +67,16 @@ def by_group() -> list[tuple[str, str, list[PolicyLine]]]:
     return [(group, hint, [one for one in known if one.policy.group == group]) for group, hint in GROUPS.items()]
 
 
+#: how many changes wait for somebody else than `me`
+ASKED_BY_OTHERS = (
+    sa.select(sa.func.count())
+    .select_from(ChangeRequest)
+    .where(
+        ChangeRequest.kind == "policy", ChangeRequest.status == "pending", ChangeRequest.asked_by != sa.bindparam("me")
+    )
+)
+
+
 def pending_changes() -> list[PendingChange]:
     """Changes that wait for a second person, oldest first."""
     query = (

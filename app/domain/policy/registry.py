@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from app import money
+from app.domain.policy import verdicts
 from app.domain.policy.rollout import rollout
 from app.errors import Invalid
 
@@ -36,10 +37,10 @@ def duration(text: str) -> timedelta:
     """`90s`, `15m`, `6h`, `60d`; at most ten years, so that no moment plus it leaves the calendar."""
     found = _DURATION.fullmatch(text)
     if not found:
-        raise ValueError("时长写作 90s、15m、6h 或 60d")
+        raise ValueError("时长写作 90 秒、15 分钟、6 小时或 60 天（命令行里 90s、15m、6h、60d）")
     seconds = int(found[1]) * _UNIT_SECONDS[found[2]]
     if seconds > _LONGEST_SECONDS:
-        raise ValueError("时长最长 3650d")
+        raise ValueError("时长最长 3650 天")
     return timedelta(seconds=seconds)
 
 
@@ -134,7 +135,8 @@ _ALL = (
            guarded=True),
     Policy("front_desk_ask_limit", "2000.00", "元", "前台单笔申请上限", amount, "余额调整", guarded=True),
     Policy("adjustment_type_amount_from", "1000.00", "元", "从多少起确认时要再输入一次金额", amount, "余额调整"),
-    Policy("adjustment_approval_ttl", "24h", "时长", "待审批的调整多久后自动失效", duration, "余额调整"),
+    Policy("adjustment_approval_ttl", "24h", "时长", "待审批的调整多久后自动失效", duration, "余额调整",
+           guarded=True),
     Policy("adjustment_undo_window", "10m", "时长", "经办人可一键撤销的时间", duration, "余额调整", guarded=True),
     Policy("adjustment_baseline_seconds", "150", "秒", "以前调整一次余额平均要多少秒，用来比较现在快了多少",
            count(1, 3600), "余额调整"),
@@ -154,6 +156,8 @@ _ALL = (
     Policy("refund_approval_from", "0.00", "元", "退款超过多少须由另一人审批，0 表示每笔都要", amount, "支付",
            guarded=True),
     Policy("refund_registered_within", "90d", "时长", "下单前多久以内注册的家长，退款判断按新家长看", duration, "支付"),
+    Policy("refund_verdict_rules", verdicts.DEFAULT, "规则表", "体验课退款的建议：按先后看注册情况，先符合的一条算数",
+           verdicts.table, "支付"),
     Policy("refund_restores_trial", "on", "开关", "体验课费全额退回后，家长可再次预约体验课", switch, "支付"),
     # bookings
     Policy("booking_cancel_cutoff", "6h", "时长", "开课前多久以内不能再取消预约", duration, "预约"),

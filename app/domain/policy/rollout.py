@@ -33,6 +33,14 @@ def bucket(capability: str, family_id: int) -> int:
     return int.from_bytes(digest[:8], "big") % 100
 
 
+def merged(text: str, gone: int, heir: int) -> str:
+    """The same range as it is written, after one family was merged into another: the heir stands where that stood."""
+    if not text.startswith(_NAMED):
+        return text
+    named = [heir if one == gone else one for one in map(int, text.removeprefix(_NAMED).split(","))]
+    return _NAMED + ",".join(map(str, dict.fromkeys(named)))
+
+
 def rollout(text: str) -> Rollout:
     """`off`, `all`, `25%` or `families:12,57`. Raises ValueError."""
     if text == ALL:

@@ -105,6 +105,5 @@ def of_transactions(transaction_ids: Collection[int]) -> dict[int, sa.Row]:
     return {row.transaction_id: row for row in db.session.execute(sa.select(_q).where(_q.c.id.in_(newest)))}
 
 
-def open_count() -> int:
-    """How many wait, for the menu and the start page: one read of the index on the status."""
-    return db.session.scalar(sa.select(sa.func.count()).select_from(_q).where(_q.c.status == QuestionStatus.OPEN))
+#: how many wait: one read of the index on the status
+OPEN = sa.select(sa.func.count()).select_from(_q).where(_q.c.status == QuestionStatus.OPEN)

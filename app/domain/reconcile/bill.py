@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from app import clock, money
 from app.db import db, execute, transactional
+from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.orders import refund_rules
 from app.domain.orders.models import (
@@ -184,6 +185,12 @@ def record(*, day: date, lines: Sequence[Line], actor: Actor) -> Outcome:
     """Keep the bill of a studio day and its differences; the same bill again changes nothing (I-28)."""
     differences.enter(Scope(Source.BILL, BILL_KINDS, day), len(lines))
     _keep(day, lines)
+    kinds = Counter(line.kind for line in lines)
+    audit.record(
+        actor, "reconcile.bill_fetched", target_type="reconcile", target_id=f"bill:{day}",
+        request={"call": "bill/tradebill", "bill_date": day.isoformat()},
+        answer={"payments": kinds[BillKind.PAYMENT], "refunds": kinds[BillKind.REFUND]},
+    )  # fmt: skip
     ours = Ours(
         _payments(_p.c.transaction_id, {line.number for line in lines if line.kind == BillKind.PAYMENT}),
         _refunds_named({line.number for line in lines if line.kind == BillKind.REFUND}),

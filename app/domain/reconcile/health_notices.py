@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from app import clock, money
 from app.db import db
+from app.domain.audit.models import AuditEntry
 from app.domain.ledger.models import ArrearsStep, Wallet, WalletTransaction
 from app.domain.outbox.models import Notification
 from app.domain.people.models import User
@@ -22,10 +23,14 @@ from app.domain.reconcile.health_checks import Failing, View
 from app.money import ZERO
 
 _t, _w, _n, _u = WalletTransaction.__table__, Wallet.__table__, Notification.__table__, User.__table__
-_steps = ArrearsStep.__table__
+_steps, _log = ArrearsStep.__table__, AuditEntry.__table__
 
 LOW, ARREARS = "low_balance", "arrears"
 _WORDS = {LOW: "余额不足", ARREARS: "欠费"}
+#: what a family that owes is told when no movement does (W23, B10)
+_WHILE_OWING = ("refused", "before_class")
+#: how parents come into a family that they did not make themselves (P3)
+_PARENTS_CAME = ("user.moved", "family.absorbed")
 _THRESHOLD = "low_balance_threshold"
 #: what is looked at in one piece
 PIECE = timedelta(days=1)
@@ -81,10 +86,19 @@ def _movements(begin: datetime, end: datetime, past: Past) -> tuple[int, list[tu
     return count, [(row, kind) for row in rows if (kind := _kind(row, past)) is not None]
 
 
+def _parents_came(row: sa.Row) -> bool:
+    """Whether parents were put into the family after this movement: an imported family had none until then, and when
+    they registered says nothing of it."""
+    query = sa.select(_log.c.id).where(
+        _log.c.family_id == row.family_id, _log.c.action.in_(_PARENTS_CAME), _log.c.created_at > row.created_at
+    )
+    return db.session.execute(query.limit(1)).first() is not None
+
+
 def _untold(rows: list[tuple[sa.Row, str]], told: list[sa.Row]) -> Iterator[Failing]:
     written = {(one.type, one.payload.get("transaction_id")) for one in told}
     for row, kind in rows:
-        if (kind, row.id) not in written:
+        if (kind, row.id) not in written and not _parents_came(row):
             text = f"流水 {row.id} 后余额 {money.yuan(row.balance_after)}，没有{_WORDS[kind]}通知"
             yield Failing(f"untold:{row.id}", text, row.family_id, "transaction", str(row.id))
 
@@ -103,9 +117,11 @@ def _too_much(told: list[sa.Row], past: Past) -> Iterator[Failing]:
 
 
 def _step(one: sa.Row) -> bool:
-    """Whether it is a later step of an arrears (N7), or such a one sent again."""
+    """Whether it is a later step of an arrears (N7), or such a one sent again; or was told while the family owed."""
     if one.type != ARREARS or one.payload.get("transaction_id"):
         return False
+    if one.payload.get("occasion") in _WHILE_OWING:
+        return _owed(one)
     query = sa.select(_steps.c.wallet_id).join_from(_steps, _w, _w.c.id == _steps.c.wallet_id)
     query = query.where(_w.c.family_id == one.family_id, _steps.c.step == one.payload.get("occasion"))
     if one.follows_id is None:
@@ -113,3 +129,16 @@ def _step(one: sa.Row) -> bool:
             _steps.c.told_at >= one.created_at - NEAR, _steps.c.told_at <= one.created_at + NEAR
         )  # fmt: skip
     return db.session.execute(query.limit(1)).first() is not None
+
+
+def _owed(one: sa.Row) -> bool:
+    """Whether the family owed when the message was written."""
+    last = (
+        sa.select(_t.c.balance_after)
+        .join_from(_t, _w, _w.c.id == _t.c.wallet_id)
+        .where(_w.c.family_id == one.family_id, _t.c.created_at <= one.created_at)
+        .order_by(_t.c.seq.desc())
+        .limit(1)
+    )
+    balance = db.session.scalar(last)
+    return balance is not None and balance < ZERO

@@ -30,6 +30,7 @@ class ReconcileDifference(db.Model):
         sa.Index("ix_reconcile_differences_status", "status", "id"),
         sa.Index("ix_reconcile_differences_scope", "source", "kind", "status"),
         sa.Index("ix_reconcile_differences_family", "family_id", "id"),
+        sa.Index("ix_reconcile_differences_key", "key"),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)
@@ -86,7 +87,10 @@ class BillLine(db.Model):
     """A row of WeChat's trade bill, as compared: WeChat keeps bills for three months only."""
 
     __tablename__ = "bill_lines"
-    __table_args__ = (sa.Index("ix_bill_lines_number", "kind", "number"),)
+    __table_args__ = (
+        sa.Index("ix_bill_lines_number", "kind", "number"),
+        sa.Index("ix_bill_lines_out_trade_no", "out_trade_no"),
+    )
 
     #: the bill's day
     day = sa.Column(sa.Date, primary_key=True)

@@ -75,10 +75,13 @@ def history(row: Any) -> list[sa.Row]:
     return audit_queries.of_targets([("difference", row.id)], newest=20)
 
 
+#: how many differences are open
+OPEN = sa.select(sa.func.count()).select_from(_d).where(_d.c.status == DifferenceStatus.OPEN)
+
+
 def open_count(day: date | None = None) -> int:
     """How many differences are open, of all days or of one."""
-    query = sa.select(sa.func.count()).select_from(_d).where(_d.c.status == DifferenceStatus.OPEN)
-    return db.session.scalar(query if day is None else query.where(_d.c.day == day))
+    return db.session.scalar(OPEN if day is None else OPEN.where(_d.c.day == day))
 
 
 def open_by_source() -> dict[str, int]:

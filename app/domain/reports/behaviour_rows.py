@@ -15,6 +15,7 @@ from app.domain.people.models import Family, Profile
 from app.domain.reports.payments import Span
 from app.domain.seats.models import SeatRefusal
 from app.domain.waitlist.models import WaitlistEntry
+from app.row_by_row import has_row
 from app.wall_clock import seconds_between, studio_minute, studio_weekday
 
 _b, _e, _r = Booking.__table__, WaitlistEntry.__table__, SeatRefusal.__table__
@@ -175,7 +176,7 @@ def _students(figure: Figure, asked: Asked) -> sa.Select:
     )  # fmt: skip
     for other in firmer:
         same = sa.and_(other.c.course_schedule_id == _s.c.id, other.c.profile_id == table.c.profile_id)
-        query = query.where(~sa.exists().where(same).correlate(_s, table))
+        query = query.where(~has_row(other.c.id, same, beside=(_s, table)))
     return query
 
 

@@ -188,7 +188,7 @@ def every(asked: BoardFilter) -> Listing:
 
 
 def total(asked: BoardFilter) -> int:
-    """How many rows a filter finds, by one statement: every page with its menu asks for it."""
+    """How many rows a filter finds."""
     parts = [(_FROM[source].select(asked), _FROM[source].id) for source in asked.of()]
     inner = [query.with_only_columns(column, maintain_column_froms=True).subquery() for query, column in parts]
     numbers = [sa.select(sa.func.count()).select_from(one).scalar_subquery() for one in inner]
@@ -205,11 +205,6 @@ def counts(asked: BoardFilter) -> dict[str, int]:
     if Source.RECEIPT in asked.sources:
         found[Source.RECEIPT] = desk.missing_receipts_count()
     return found
-
-
-def count(sources: frozenset[str]) -> int:
-    """How many wait of what this person may see: the number in the menu."""
-    return total(BoardFilter(sources))
 
 
 def _nearest(

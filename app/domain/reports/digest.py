@@ -9,20 +9,15 @@ import sqlalchemy as sa
 from app import clock, money
 from app.db import db, db_now, transactional
 from app.domain.bookings.models import LIVE, Booking
-from app.domain.cases import queries as cases
 from app.domain.catalog.models import CourseSchedule
 from app.domain.credits.models import CompensationLot
 from app.domain.makeups import desk_queries as makeups
 from app.domain.makeups.desk_queries import CreditFilter
-from app.domain.orders import desk_refunds
 from app.domain.outbox import service as outbox
 from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.policy import service as policy
-from app.domain.questions import queries as questions
-from app.domain.reconcile import queries as reconcile
-from app.domain.reports import home, insiders
+from app.domain.reports import home, insiders, waiting
 from app.domain.reports.payments import Span
-from app.domain.withdrawals import queries as withdrawals
 
 #: credits and minutes that end within so many days are named (U17)
 ENDING_DAYS = 3
@@ -56,25 +51,25 @@ def _send(*, day: str) -> bool:
 
 def lines() -> list[Line]:
     """What waits now; what counts nothing is left out. Each path leads to the rows that its line counts."""
-    owing, paying_out = home.arrears(), withdrawals.waiting()
+    owing, waits = home.arrears(), waiting.count(waiting.NAMES)
     minutes, students = _minutes_ending()
     yesterday = clock.today() - timedelta(days=1)
     found = (
         (owing.families, "欠费", f"{owing.families} 户，合计 {money.yuan(owing.total)}", "/arrears"),
-        (home.arrears_tasks(), "长期欠费待联系", "{} 户", "/arrears?show=late"),
+        (waits["arrears_tasks"], "长期欠费待联系", "{} 户", "/arrears?show=late"),
         (makeups.count(CreditFilter(ending=ENDING_DAYS)), f"{ENDING_DAYS} 天内到期的待补课", "{} 次",
          f"/makeups?ending={ENDING_DAYS}"),
         (minutes, f"{ENDING_DAYS} 天内到期的课时补偿", f"{students} 位学员，共 {minutes} 分钟", "/makeups?minutes=1"),
         (_unreached(), "微信联系不上、今天有课的家长", "{} 位", f"/notices?channel=in_app&from={yesterday}"),
-        (cases.open_count(), "资金异常", "{} 项", "/exceptions"),
-        (reconcile.open_count(), "对账差异", "{} 条", "/reconcile"),
-        (home.approvals_waiting(), "待审批的调整", "{} 笔", "/approvals"),
-        (home.receipts_missing(), "待补凭证", "{} 笔", "/adjustments?status=awaiting_receipt"),
-        (desk_refunds.waiting(), "待审批的退款", "{} 笔", "/refunds?status=requested"),
-        (home.late_refunds(), "过时限的退款", "{} 笔", "/late-refunds"),
-        (paying_out.all, "待处理的提现", "{} 笔", "/withdrawals?status=open"),
-        (makeups.asked_count(), "待安排的补课", "{} 条", "/makeups?asked=1"),
-        (questions.open_count(), "待答复的流水疑问", "{} 条", "/questions"),
+        (waits["cases"], "资金异常", "{} 项", "/exceptions"),
+        (waits["differences"], "对账差异", "{} 条", "/reconcile"),
+        (waits["approvals"], "待审批的调整", "{} 笔", "/approvals"),
+        (waits["receipts_missing"], "待补凭证", "{} 笔", "/adjustments?status=awaiting_receipt"),
+        (waits["refunds_asked"], "待审批的退款", "{} 笔", "/refunds?status=requested"),
+        (waits["late_refunds"], "过时限的退款", "{} 笔", "/late-refunds"),
+        (waits["withdrawals_asked"] + waits["withdrawals_to_pay"], "待处理的提现", "{} 笔", "/withdrawals?status=open"),
+        (waits["makeups_asked"], "待安排的补课", "{} 条", "/makeups?asked=1"),
+        (waits["questions"], "待答复的流水疑问", "{} 条", "/questions"),
         (insiders.count(Span(yesterday, yesterday)), "昨日内控提示", "{} 条",
          f"/reports/insiders?from={yesterday}&to={yesterday}"),
     )  # fmt: skip

@@ -10,20 +10,14 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db import db
-from app.domain.bookings.models import LIVE, Booking, LateRefund, LateRefundStatus
-from app.domain.desk.models import AdjustmentStatus, Receipt, WalletAdjustment
+from app.domain.bookings.models import LIVE, Booking
+from app.domain.desk.models import WalletAdjustment
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
-from app.domain.makeups import desk_queries as makeups
-from app.domain.orders import desk_refunds
 from app.domain.outbox import queries as outbox
 from app.domain.outbox.models import Channel, Notification, Status
 from app.domain.outbox.queries import NoticeFilter
-from app.domain.policy import service as policy
-from app.domain.policy.models import ChangeRequest
-from app.domain.questions import queries as questions
-from app.domain.reports import waitlist
+from app.domain.reports import waiting, waitlist
 from app.domain.reports.payments import Span
-from app.domain.withdrawals import queries as withdrawals
 from app.money import ZERO
 
 _adj = WalletAdjustment.__table__
@@ -32,79 +26,9 @@ _wallet = Wallet.__table__
 _note = Notification.__table__
 _bookings = Booking.__table__
 
-FAILED_DAYS = 7
 CHART_DAYS = 14
 #: the waitlist is looked at by week: a day has too few offers to say anything
 CHART_WEEKS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What needs someone now."""
-
-    approvals: int
-    receipts_missing: int
-    notices_failed: int
-    changes: int
-    late_refunds: int
-    #: families that owe for so long that somebody should speak with them (N7)
-    arrears_tasks: int
-    #: refunds that wait for a second person (O14)
-    refunds: int
-    #: what parents asked to have back: to approve, and to pay out (W21)
-    withdrawals: withdrawals.Open
-    #: what parents asked about transactions and nobody answered (W28)
-    questions: int
-    #: requests of parents to arrange a makeup (M11), and makeup credits that end soon (M9)
-    makeups_asked: int
-    credits_ending: int
-
-
-_pending = sa.select(sa.func.count()).select_from(_adj).where(_adj.c.status == AdjustmentStatus.PENDING)
-_lacks_receipt = sa.and_(_adj.c.needs_receipt, ~sa.exists().where(Receipt.adjustment_id == _adj.c.id))
-
-
-def approvals_waiting() -> int:
-    """Adjustments that only wait for another person."""
-    return _one(_pending.where(_adj.c.needs_approval, ~_lacks_receipt))
-
-
-def receipts_missing() -> int:
-    """Adjustments that wait for their receipt first (W13)."""
-    return _one(_pending.where(_lacks_receipt))
-
-
-def lost_notices() -> NoticeFilter:
-    """Messages of the last days, today's too, that reached nobody: what the in-app list took over has arrived."""
-    return NoticeFilter(outcome="lost", date_from=clock.today() - timedelta(days=FAILED_DAYS - 1))
-
-
-def notices_failed() -> int:
-    """How many those are."""
-    return _one(outbox.select(lost_notices()).with_only_columns(sa.func.count()))
-
-
-def late_refunds() -> int:
-    """Refunds after the cutoff that wait for a second person (B3)."""
-    pending = LateRefund.status == LateRefundStatus.PENDING
-    return _one(sa.select(sa.func.count()).select_from(LateRefund).where(pending))
-
-
-def arrears_tasks() -> int:
-    """Families whose arrears are on the staff's task list (N7)."""
-    since = clock.now() - policy.get("arrears_task_after")
-    late = sa.and_(_wallet.c.balance < ZERO, _wallet.c.arrears_since <= since)
-    return _one(sa.select(sa.func.count()).select_from(_wallet).where(late))
-
-
-def waiting() -> Waiting:
-    """Counts of what waits for a person."""
-    changes = sa.select(sa.func.count()).select_from(ChangeRequest).where(ChangeRequest.status == "pending")
-    return Waiting(
-        approvals_waiting(), receipts_missing(), notices_failed(), _one(changes), late_refunds(), arrears_tasks(),
-        desk_refunds.waiting(), withdrawals.waiting(), questions.open_count(),
-        makeups.asked_count(), makeups.ending_count(),
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +137,7 @@ class DayDelivery:
     waiting: int
 
 
-def delivery_by_day(days: int = FAILED_DAYS) -> list[DayDelivery]:
+def delivery_by_day(days: int = waiting.FAILED_DAYS) -> list[DayDelivery]:
     """Messages to parents by the studio day they were written and by what became of them; `failed` ones reached nobody,
     `in_app` ones are read in the mini program, from the start or because WeChat would not take them."""
     today = clock.today()

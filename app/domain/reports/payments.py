@@ -104,7 +104,8 @@ def _source(figure: str, now: datetime) -> tuple[sa.FromClause, sa.Column, list]
     attempts, payments = _a.join(_o, _o.c.id == _a.c.order_id), _p.join(_o, _o.c.id == _p.c.order_id)
     holds = _h.join(_o, _o.c.id == _h.c.order_id)
     wechat = _p.c.trade_type != TradeType.OFFLINE
-    unanswered = ~sa.exists().where(_n.c.transaction_id == _p.c.transaction_id)
+    # By our number, which has the index; a refund's callback names the payment too, under its own.
+    unanswered = ~sa.exists().where(_n.c.number == _p.c.out_trade_no, _n.c.transaction_id == _p.c.transaction_id)
     ended = sa.or_(
         _h.c.status.in_((ReservationStatus.EXPIRED, ReservationStatus.CANCELLED)),
         sa.and_(_h.c.status == ReservationStatus.TEMPORARY, _h.c.expires_at <= now),

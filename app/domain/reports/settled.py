@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.ledger.models import Wallet, WalletTransaction
-from app.domain.outbox.models import Notification, Status
+from app.domain.outbox.models import HELD_BACK, Notification, Status
 from app.domain.reports.notices import WEEK, last_day
 from app.money import ZERO
 
@@ -92,7 +92,8 @@ def _told(family_ids: set[int], since: datetime) -> dict[int, list[datetime]]:
             _notes.c.family_id.in_(family_ids),
             _notes.c.type == "arrears",
             _notes.c.created_at >= since,
-            _notes.c.status != Status.SUPPRESSED,
+            # What went into the app at the moment of sending was told as well.
+            sa.or_(_notes.c.status != Status.SUPPRESSED, _notes.c.error_code.not_in(HELD_BACK)),
             _notes.c.follows_id.is_(None),
         )
         .order_by(_notes.c.created_at)

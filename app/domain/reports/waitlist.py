@@ -18,6 +18,7 @@ from app import clock
 from app.db import db
 from app.domain.catalog.models import Course, CourseSchedule, CourseType
 from app.domain.people.models import Family, Profile
+from app.domain.policy import service as policy
 from app.domain.reports.payments import Span
 from app.domain.waitlist.models import (
     EntryStatus,
@@ -25,11 +26,15 @@ from app.domain.waitlist.models import (
     ReleaseStatus,
     SeatRelease,
     WaitlistEntry,
+    WaitlistFlow,
     WaitlistOffer,
 )
+from app.domain.waitlist.rules import Step
 from app.ranks import nearest_rank
+from app.row_by_row import has_row
 
 _e, _o, _r = WaitlistEntry.__table__, WaitlistOffer.__table__, SeatRelease.__table__
+_flows = WaitlistFlow.__table__
 _s, _c, _t = CourseSchedule.__table__, Course.__table__, CourseType.__table__
 _p, _f = Profile.__table__, Family.__table__
 
@@ -131,9 +136,21 @@ def types() -> list[tuple[int, str]]:
 # ── the rows behind each figure ─────────────────────────────────────────────────────────────────────
 
 
+def was_offered() -> sa.ColumnElement[bool]:
+    """Whether a place in the queue was ever offered a seat. Offers are forgotten after a time, their steps are not."""
+    return sa.or_(
+        has_row(_o.c.id, _o.c.entry_id == _e.c.id),
+        has_row(_flows.c.id, _flows.c.entry_id == _e.c.id, _flows.c.step == Step.OFFERED),
+    )
+
+
+def offers_kept_since() -> date:
+    """The first day of which every offer is still there; of the days before, some or all are forgotten (S12)."""
+    return clock.local(clock.now() - policy.get("retention_offers")).date() + timedelta(days=1)
+
+
 def _source(figure: str) -> tuple[sa.Table, sa.ColumnElement, list]:
     """The table that a figure counts, the moment that says which week a row is of, and what picks the rows."""
-    never_offered = ~sa.exists().where(_o.c.entry_id == _e.c.id)
     returned = _r.c.status == ReleaseStatus.RETURNED
     at_cutoff = _r.c.end_reason == CUTOFF
     return {
@@ -145,7 +162,7 @@ def _source(figure: str) -> tuple[sa.Table, sa.ColumnElement, list]:
         Figure.OFFERS: (_o, _o.c.offered_at, []),
         Figure.BOOKED: (_o, _o.c.offered_at, [_o.c.status == OfferStatus.CONFIRMED]),
         Figure.EXPIRED: (_e, _e.c.ended_at, [_e.c.status == EntryStatus.EXPIRED]),
-        Figure.IDLE: (_e, _e.c.ended_at, [_e.c.status == EntryStatus.EXPIRED, never_offered]),
+        Figure.IDLE: (_e, _e.c.ended_at, [_e.c.status == EntryStatus.EXPIRED, ~was_offered()]),
     }[figure]
 
 

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.catalog.models import Course, CourseSchedule, CourseType
-from app.domain.waitlist.models import EntryStatus, ReleaseStatus, SeatRelease, WaitlistEntry, WaitlistOffer
+from app.domain.reports.waitlist import was_offered
+from app.domain.waitlist.models import EntryStatus, ReleaseStatus, SeatRelease, WaitlistEntry
 
 BACK = timedelta(days=90)
 #: with fewer seats it would be a guess
@@ -26,7 +27,7 @@ LEAST = 20
 #: of the seats that a queue can fill
 GOAL = Decimal("0.95")
 
-_e, _r, _o = WaitlistEntry.__table__, SeatRelease.__table__, WaitlistOffer.__table__
+_e, _r = WaitlistEntry.__table__, SeatRelease.__table__
 _s, _c, _t = CourseSchedule.__table__, Course.__table__, CourseType.__table__
 
 
@@ -144,11 +145,10 @@ def _waiting(waits: Iterable[Wait], moment: datetime) -> int:
 
 def _waits(since: datetime) -> dict[int, dict[int, list[Wait]]]:
     """Course type → session → its queue, of entries that joined since then."""
-    offered = sa.exists().where(_o.c.entry_id == _e.c.id)
     query = (
         sa.select(
             _e.c.id, _e.c.course_schedule_id, _e.c.joined_at, _e.c.ended_at, _c.c.course_type_id,
-            sa.type_coerce(sa.and_(_e.c.status == EntryStatus.EXPIRED, ~offered), sa.Boolean).label("idle"),
+            sa.type_coerce(sa.and_(_e.c.status == EntryStatus.EXPIRED, ~was_offered()), sa.Boolean).label("idle"),
         )
         .select_from(_e.join(_s, _s.c.id == _e.c.course_schedule_id).join(_c, _c.c.id == _s.c.course_id))
         .where(_e.c.joined_at >= since)

@@ -11,6 +11,7 @@ from app import clock
 from app.db import db, transactional
 from app.domain.audit.actor import Actor
 from app.domain.bookings.models import Booking
+from app.domain.ledger.control import WalletHasOpenItems, WalletNotEmpty
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.domain.orders.models import PaymentOrder
 from app.domain.people.models import Family, User, UserSession
@@ -73,8 +74,8 @@ def _quiet(before: datetime) -> list[sa.ColumnElement[bool]]:
 def _erase(*, family_id: int, before: datetime, actor: Actor) -> bool:
     try:
         return _erase_one(family_id=family_id, before=before, actor=actor)
-    except NotErasable:
-        return False  # somebody still has something to settle with them
+    except (NotErasable, WalletNotEmpty, WalletHasOpenItems):
+        return False  # there is something to settle with them, or it came while we looked
 
 
 @transactional

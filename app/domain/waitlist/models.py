@@ -192,6 +192,7 @@ class WaitlistOffer(db.Model):
         sa.Index("ix_waitlist_offers_due", "status", "ends_at"),
         sa.Index("ix_waitlist_offers_round", "round_id"),
         sa.Index("ix_waitlist_offers_entry", "entry_id", "id"),
+        sa.Index("ix_waitlist_offers_offered_at", "offered_at"),
     )
 
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)

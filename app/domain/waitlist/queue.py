@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.db import db, db_now, execute, lock_row, require_transaction, wake_queue_after_commit
+from app.db import db, db_now, lock_row, wake_queue_after_commit
 from app.domain.audit.actor import Actor
 from app.domain.catalog import facts
 from app.domain.catalog.facts import SessionFacts
@@ -31,8 +31,9 @@ from app.domain.waitlist.models import (
     WaitlistRound,
 )
 from app.domain.waitlist.rules import Event, Step
+from app.prepared import Prepared
 
-_flows = WaitlistFlow.__table__
+_insert_flow = Prepared(WaitlistFlow.__table__.insert())
 
 
 @dataclass(slots=True)
@@ -124,13 +125,13 @@ def step(
     facts: dict | None = None,
 ) -> None:
     """Write down one step (Q16). `held` is the queue, or the session's id."""
-    require_transaction()
     schedule_id = held if isinstance(held, int) else held.session.id
-    execute(
-        _flows.insert().values(
-            course_schedule_id=schedule_id, at=now, step=what, entry_id=entry_id, offer_id=offer_id, round_id=round_id,
-            release_id=release_id, actor_type=actor.type, actor_id=actor.id, reason=reason, facts=facts,
-        )
+    _insert_flow(
+        {
+            "course_schedule_id": schedule_id, "at": now, "step": what, "entry_id": entry_id, "offer_id": offer_id,
+            "round_id": round_id, "release_id": release_id, "actor_type": actor.type, "actor_id": actor.id,
+            "reason": reason, "facts": facts,
+        }
     )  # fmt: skip
 
 

@@ -137,23 +137,9 @@ def every(asked: WithdrawalFilter) -> Listing:
     return whole(select(asked), _w.c.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
-    """How many wait, and for what."""
-
-    to_approve: int
-    to_pay: int
-
-    @property
-    def all(self) -> int:
-        return self.to_approve + self.to_pay
-
-
-def waiting() -> Open:
-    """What somebody must deal with now."""
-    query = sa.select(_w.c.status, sa.func.count()).where(_w.c.status.in_(rules.OPEN)).group_by(_w.c.status)
-    counts = dict(db.session.execute(query).all())
-    return Open(counts.get(WithdrawalStatus.REQUESTED, 0), counts.get(WithdrawalStatus.APPROVED, 0))
+#: how many wait to be approved, and how many to be paid out
+ASKED = sa.select(sa.func.count()).select_from(_w).where(_w.c.status == WithdrawalStatus.REQUESTED)
+TO_PAY = sa.select(sa.func.count()).select_from(_w).where(_w.c.status == WithdrawalStatus.APPROVED)
 
 
 # ── one in full ─────────────────────────────────────────────────────────────────────────────────────

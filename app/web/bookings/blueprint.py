@@ -8,15 +8,11 @@ from decimal import Decimal
 from flask import Blueprint
 
 from app import clock
-from app.domain.reports import home as figures
 from app.errors import DomainError
-from app.web.context import register_count
 from app.web.filters import WEEKDAYS
 from app.web.filters import money as money_text
 
 bp = Blueprint("bookings", __name__)
-
-register_count("late_refunds", lambda _person: figures.late_refunds())
 
 #: browsers are told when a booking changed, so that lists behind the side panel look again
 CHANGED = "desk:booking-changed"

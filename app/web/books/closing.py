@@ -15,7 +15,6 @@ from app.errors import NotFound
 from app.web.books.blueprint import bp, day_of
 from app.web.books.days import day_context
 from app.web.books.words import way
-from app.web.context import register_count
 from app.web.downloads import Column, Kind, Taking, offer
 from app.web.filter_args import int_arg, page_links
 from app.web.forms.books import CloseForm
@@ -27,8 +26,6 @@ from app.web.rendering import render
 #: browsers are told when a day was signed
 CHANGED = "desk:day-closed"
 
-register_count("day_to_close", lambda _person: int(close.next_open() is not None))
-
 
 @bp.get("/books/days")
 @requires(Permission.BOOKS_VIEW)
@@ -37,7 +34,7 @@ def index():
     page = close.page(before=int_arg("before"), after=int_arg("after"))
     last = close.last_closed()
     yesterday = clock.today() - timedelta(days=1)
-    return render("books/days.html", "books/_days.html", page=page, last=last, next_open=close.next_open(),
+    return render("books/days.html", "books/_days.html", page=page, last=last, next_open=close.next_open(last),
                   yesterday=yesterday, today=clock.today(), decimal=Decimal,
                   pages=page_links(page, "books.index"))  # fmt: skip
 

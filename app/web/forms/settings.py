@@ -9,10 +9,33 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from app.web.forms_token import TokenForm
+from app.web.policy_words import UNITS
+
+_LETTERS = {word: letter for letter, word in UNITS.items()} | {"分": "m"}
+
+
+def as_stored(text: str | None) -> str | None:
+    """What a person writes as the policy keeps it: 「15 分钟」 is 15m, 「不设」 is off. The rest as it is."""
+    found = re.fullmatch(r"\s*(\d+)\s*(秒|分钟?|小时|天)\s*", text or "", re.ASCII)
+    if found:
+        return found[1] + _LETTERS[found[2]]
+    return "off" if text is not None and text.strip() == "不设" else text
+
+
+class PolicyField(StringField):
+    """A figure in the words in which people write it; `data` is as stored."""
+
+    def _value(self) -> str:
+        found = re.fullmatch(r"(\d+)([smhd])", self.data or "", re.ASCII)
+        return f"{found[1]} {UNITS[found[2]]}" if found else super()._value()
 
 
 class PolicyForm(TokenForm):
-    value = StringField("新值", validators=[InputRequired("请填写新值"), Length(max=200, message="最多 200 个字")])
+    value = PolicyField(
+        "新值",
+        validators=[InputRequired("请填写新值"), Length(max=200, message="最多 200 个字")],
+        filters=[as_stored],
+    )
     reason = TextAreaField(
         "修改原因",
         validators=[InputRequired("请填写修改原因"), Length(max=200, message="最多 200 个字")],

@@ -5,15 +5,11 @@ from __future__ import annotations
 from flask import Blueprint
 
 from app.domain.credits import rules
-from app.domain.makeups import desk_queries
-from app.web.context import register_count
 
 bp = Blueprint("makeups", __name__)
 
 #: browsers are told when a credit or its student's minutes changed, so that lists behind the side panel look again
 CHANGED = "desk:makeups-changed"
-
-register_count("makeups_asked", lambda _person: desk_queries.asked_count())
 
 
 @bp.app_template_filter("minutes")

@@ -5,12 +5,8 @@ from __future__ import annotations
 from flask import Blueprint
 
 from app import config
-from app.domain.orders import desk_refunds
-from app.web.context import register_count
 
 bp = Blueprint("orders", __name__)
-
-register_count("refunds_asked", lambda _person: desk_refunds.waiting())
 
 #: browsers are told when an order or refund changed, so that lists behind the side panel look again
 CHANGED = "desk:order-changed"

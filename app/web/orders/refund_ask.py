@@ -65,6 +65,8 @@ def submit_refund_booking(booking_id: int):
 
 
 def _of_order(order_id: str, transaction_id: str | None) -> Subject:
+    if transaction_id is not None and not transaction_id.isascii():
+        abort(404)
     subject = desk_refunds.of_payment(order_id, transaction_id)
     if subject is None:
         abort(404)

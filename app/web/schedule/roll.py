@@ -91,7 +91,7 @@ def session_context(schedule_id: int, error: DomainError | None = None) -> dict[
     session = found(schedule_id)
     history = audit_queries.of_target("course_schedule", schedule_id) if can(Permission.AUDIT_VIEW) else []
     events = [
-        {"at": entry.created_at, "who": entry.actor_name, "text": actions.word(entry.action), "note": entry.reason,
+        {"at": entry.created_at, "who": actions.who(entry), "text": actions.word(entry.action), "note": entry.reason,
          "tone": "danger" if entry.action == "schedule.cancelled" else "plain"}
         for entry in reversed(history)
     ]  # fmt: skip

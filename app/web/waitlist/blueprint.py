@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from app.domain.offers import board_figures
 from app.domain.waitlist.rules import CAUSE_TEXTS, END_TEXTS, SKIP_TEXTS
-from app.web.context import register_count
 
 bp = Blueprint("waitlist", __name__)
 
 #: browsers are told when a queue changed, so that the board behind the side panel looks again
 CHANGED = "desk:waitlist-changed"
-
-register_count("waitlist_offers", lambda _person: board_figures.offers_running())
 
 
 @bp.app_template_filter("skip_text")

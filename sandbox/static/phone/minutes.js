@@ -5,7 +5,7 @@ import { growing } from "./list.js";
 import { when } from "./day.js";
 
 /** Whole or half hours as "1.5小时", else "70分钟". */
-export const spoken = (minutes) => (minutes >= 60 && minutes % 30 === 0 ? `${minutes / 60}小时` : `${minutes}分钟`);
+export const spoken = (minutes) => (minutes > 0 && minutes % 30 === 0 ? `${minutes / 60}小时` : `${minutes}分钟`);
 
 const row = (change) => h("li", {}, h("div", { class: "cell" },
   h("span", { class: "main" },

@@ -23,7 +23,7 @@ from app.domain.outbox.models import Notification
 from app.domain.people.models import Level, Profile
 from app.domain.policy.models import PolicyValue
 from app.errors import Conflict, Forbidden, Invalid, InvalidState, NotFound, Replayed, StepUpRequired
-from tests.factories import make_course, make_family, make_level, make_session, parent_actor
+from tests.factories import BELONGING, belonging_to, make_course, make_family, make_level, make_session, parent_actor
 from tests.portal import actor_of, make_staff
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -339,6 +339,27 @@ def test_a_late_refund_takes_two():
         late.approve(request_id=request_id, actor=other)
     with pytest.raises(errors.BookingNotFound):
         late.reject(request_id=999_999, note="x", actor=other)
+
+
+@pytest.mark.parametrize("how", BELONGING)
+def test_nobody_gives_money_back_late_to_their_own_family(how):
+    family = make_family(balance="500.00", phone="13700001234")
+    booking_id = book(family, make_session(starts_in=timedelta(hours=1))).booking_id
+    mother = actor_of(make_staff("manager", **belonging_to(family, how)))
+    acts = [
+        lambda: late.ask(booking_id=booking_id, reason="病假", actor=mother),
+        lambda: cancel.cancel(booking_id=booking_id, actor=mother, reason="病假", late_refund=True),
+    ]
+    request_id = late.ask(booking_id=booking_id, reason="病假", actor=actor_of(make_staff("finance")))
+    acts += [
+        lambda: late.approve(request_id=request_id, actor=mother),
+        lambda: late.reject(request_id=request_id, note="x", actor=mother),
+    ]
+    for act in acts:
+        with pytest.raises(Forbidden) as refusal:
+            act()
+        assert refusal.value.code == "OWN_FAMILY"
+    assert balance(family) == Decimal("300.00")
 
 
 def test_a_late_refund_rejected_withdrawn_or_overtaken():

@@ -140,7 +140,16 @@ def test_a_cutoff_of_nothing_still_ends_at_the_start():
     [(timedelta(hours=6), "6小时"), (timedelta(hours=1.5), "1.5小时"), (timedelta(minutes=45), "45分钟")],
 )
 def test_the_refusal_names_the_cutoff_and_suggests_leave(cutoff, words):
-    assert rules.too_late(cutoff).message == f"开课前{words}内不能取消，您可以改为请假，保留一次补课机会"
+    refused = rules.too_late("regular", START - TICK, START, cutoff)
+    assert refused.message == f"开课前{words}内不能取消，您可以改为请假，保留一次补课机会"
+
+
+def test_it_suggests_no_leave_where_there_is_none():
+    cutoff = timedelta(hours=6)
+    assert rules.too_late("trial", START - TICK, START, cutoff).message == "开课前6小时内不能取消，如需改期请联系馆方"
+    assert rules.too_late("makeup", START - TICK, START, cutoff).message.endswith("保留一次补课机会")
+    for kind in ("regular", "makeup", "trial"):
+        assert rules.too_late(kind, START, START, cutoff).message == "这节课已经开始，不能取消"
 
 
 @pytest.mark.parametrize(

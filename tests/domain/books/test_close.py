@@ -173,7 +173,7 @@ def test_days_are_closed_once_when_over_and_in_order(app):
     with clock.travel(to=end + timedelta(minutes=9)), pytest.raises(DayNotOver):
         sign(cash="100.00")
     with clock.travel(to=end + timedelta(minutes=10)):
-        assert close.next_open() is None
+        assert close.next_open(close.last_closed()) is None
         sign(cash="100.00")
         with pytest.raises(DayClosed):
             sign(cash="100.00")
@@ -181,7 +181,7 @@ def test_days_are_closed_once_when_over_and_in_order(app):
             with pytest.raises(DayNotOver):
                 sign(ahead)
     with clock.travel(to=NOON + 5 * DAY):
-        assert close.next_open() == ON + DAY
+        assert close.next_open(close.last_closed()) == ON + DAY
         with pytest.raises(DayOutOfOrder) as refused:
             sign(ON + 3 * DAY, cash="100.00")
         assert refused.value.data == {"first": "2026-11-19"}
@@ -190,7 +190,7 @@ def test_days_are_closed_once_when_over_and_in_order(app):
         sign(ON + 3 * DAY, cash="100.00")
         with pytest.raises(DayOutOfOrder):
             sign(ON + 2 * DAY)
-        assert close.next_open() is None
+        assert close.next_open(close.last_closed()) is None
         assert [row.day for row in close.page().items] == [ON + 3 * DAY, ON + DAY, ON]
     assert not close.is_closed(ON + 2 * DAY)
     with pytest.raises(CloseNotFound):

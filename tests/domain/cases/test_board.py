@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from app import clock
-from app.db import transaction
+from app.db import db, transaction
 from app.domain.audit.actor import system
 from app.domain.cases import queries, rules, service
 from app.domain.cases.models import CaseKind
@@ -68,11 +68,11 @@ def test_what_is_settled_is_looked_back_at_from_the_newest(cases):
 
 
 def test_counted_by_kind_and_gone_once_settled(cases):
-    assert queries.open_count() == 3
+    assert db.session.scalar(queries.OPEN) == 3
     assert queries.counts() == dict.fromkeys(CaseKind, 0) | {CaseKind.MISMATCH: 1, CaseKind.UNKNOWN_REFUND: 2}
     with transaction():
         service.settle_case(CaseKind.UNKNOWN_REFUND, "r1", settled_as="note", actor=JOB, note="查过了")
-    assert (queries.open_count(), queries.counts()[CaseKind.UNKNOWN_REFUND]) == (2, 1)
+    assert (db.session.scalar(queries.OPEN), queries.counts()[CaseKind.UNKNOWN_REFUND]) == (2, 1)
     (settled,) = queries.page(CaseFilter(status="settled")).items
     assert (settled.settled_as, settled.settle_note) == ("note", "查过了")
     assert len(queries.page(CaseFilter(status=None)).items) == 3

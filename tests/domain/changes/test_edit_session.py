@@ -16,9 +16,11 @@ from app.domain.catalog.errors import Archived, CoachBusy, CoachNotFound, VenueB
 from app.domain.catalog.models import Coach, CourseSchedule
 from app.domain.changes import edit_session as changes
 from app.domain.changes.errors import CapacityTooLow, SessionMoved, StudentsBusy
+from app.domain.offers import join
+from app.domain.orders import checkout
 from app.domain.outbox.models import Notification
 from app.errors import Forbidden, Invalid, InvalidState
-from tests.factories import make_family, make_session, parent_actor
+from tests.factories import make_course, make_family, make_session, parent_actor
 from tests.portal import actor_of, make_staff
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -72,6 +74,23 @@ def test_another_room_is_told_and_another_capacity_is_not():
     session = session_of(schedule_id)
     assert (session.capacity, session.waitlist_capacity, session.version) == (9, 3, 3)
     assert db.session.get(Booking, booking_id).free_cancel is False
+
+
+def test_who_waits_and_who_has_not_paid_yet_hear_of_it_too():
+    seated, waiting = make_family(balance="500.00"), make_family(balance="500.00")
+    schedule_id = make_session(capacity=1)
+    book(schedule_id, seated)
+    join.join(schedule_id=schedule_id, profile_id=waiting.profile_ids[0], actor=parent_actor(waiting))
+    trial = make_session(make_course("体验", type_code="trial", is_trial=True), starts_in=timedelta(days=5))
+    ordering = make_family()
+    checkout.create(schedule_id=trial, profile_id=ordering.profile_ids[0], actor=parent_actor(ordering))
+    for one in (schedule_id, trial):
+        edit(one, starts_at=session_of(one).starts_at + timedelta(hours=3))
+    (words,), (unpaid,) = told(waiting), told(ordering)
+    assert ("候补的" in words, "原时间" in words, "退出候补" in words) == (True, True, True)
+    assert ("待支付的" in unpaid, "原时间" in unpaid, "取消订单" in unpaid) == (True, True, True)
+    edit(schedule_id, capacity=2)
+    assert len(told(waiting)) == 1  # nobody hears of a seat more
 
 
 def test_capacity_does_not_go_below_what_is_taken():

@@ -24,6 +24,9 @@ from app.domain.ledger.errors import BalanceOutOfRange
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.domain.outbox.models import Notification
 from app.domain.people.models import Family, Profile, Staff, User
+from app.domain.policy import changes, service, switches
+from app.domain.policy.models import PolicyValue
+from app.domain.policy.switches import Capability
 from app.domain.search import queries as search
 from app.errors import Forbidden, Invalid, NotFound, Replayed, StepUpRequired
 from tests.domain.desk import desk
@@ -65,6 +68,36 @@ def sound() -> bool:
 def count(model, *where) -> int:
     db.session.rollback()
     return db.session.scalar(sa.select(sa.func.count()).select_from(model).where(*where))
+
+
+def test_what_was_open_to_either_stays_open_to_the_one_that_stays(finance):
+    source, target, third = make_family(), make_family(), make_family()
+    scopes = {
+        Capability.WAITLIST: (f"families:{source.id},{third.id}", f"families:{target.id},{third.id}"),
+        Capability.MAKEUP: (f"families:{target.id}", f"families:{target.id}"),
+        Capability.QUESTION: (f"families:{third.id}", f"families:{third.id}"),
+        Capability.BOOKING: ("off", "off"),
+    }
+    for name, (before, _) in scopes.items():
+        changes.set_by_command(name=name, value=before, who="test")
+    merge(source, target, finance)
+    db.session.rollback()
+    assert {name: service.text(name) for name in scopes} == {name: after for name, (_, after) in scopes.items()}
+    assert switches.is_open(Capability.WAITLIST, target.id)
+    assert not switches.is_open(Capability.QUESTION, target.id)
+    by_merge = AuditEntry.reason == f"家庭 {source.id} 并入家庭 {target.id}"
+    assert count(AuditEntry, AuditEntry.action == "policy.changed", by_merge) == 1
+
+
+def test_a_scope_that_would_grow_too_long_stays(finance):
+    source = make_family()
+    with transaction():
+        text = f"families:{source.id}," + ",".join(str(10**13 + n) for n in range(12))
+        text += "," + "9" * (200 - len(text) - 1)
+        db.session.add(PolicyValue(name=Capability.BOOKING, value=text, updated_at=clock.now(), updated_by="test"))
+    with transaction():
+        changes.carry_over(source.id, 10**14, finance)
+    assert service.text(Capability.BOOKING) == text
 
 
 @pytest.mark.parametrize(

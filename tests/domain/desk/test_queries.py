@@ -11,6 +11,7 @@ from app import clock
 from app.domain.desk import approvals, queries, undo
 from app.domain.desk.errors import OwnFamily
 from app.domain.desk.queries import AdjustmentFilter
+from app.domain.reports import waiting
 from app.errors import Invalid
 from tests.domain.desk.desk import ask, receipt, wish
 from tests.factories import make_family
@@ -85,8 +86,10 @@ def test_what_waits(mixed, front, finance):
     assert ids(queries.approvals()) == [mixed["waiting"]]
     assert (queries.approvals_count(), queries.approvals_count(not_by=front.id)) == (1, 0)
     assert queries.missing_receipts_count() == 1
+    assert waiting.count(["approvals", "receipts_missing"]) == {"approvals": 1, "receipts_missing": 1}
     with clock.travel(by=timedelta(hours=25)):
         assert queries.approvals_count() == 0, "by the clock, before the job came by"
+        assert waiting.count(["approvals"]) == {"approvals": 0}
 
 
 def test_detail(mixed, finance, manager):

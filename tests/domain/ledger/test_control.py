@@ -21,7 +21,7 @@ from app.domain.outbox.models import Notification
 from app.domain.people.models import Staff
 from app.errors import Forbidden, Invalid, InvalidState, Replayed, StepUpRequired
 from tests.domain.ledger.wallets import make_wallet, move, staff
-from tests.factories import make_course, make_family, make_session, parent_actor
+from tests.factories import BELONGING, belonging_to, make_course, make_family, make_session, parent_actor
 from tests.portal import actor_of, make_staff
 
 REASON = "家长要求"
@@ -213,11 +213,13 @@ def test_a_reason_is_asked_for(family, manager, use, reason):
     assert list(refused.value.errors) == ["reason"]
 
 
-def test_nobody_manages_the_own_family(family, manager):
-    from dataclasses import replace
-
+@pytest.mark.parametrize("how", BELONGING)
+@pytest.mark.parametrize("use", USES)
+def test_nobody_manages_the_own_family(app, use, how):
+    family = make_family(phone="13700001234")
+    mother = actor_of(make_staff("manager", **belonging_to(family, how)))
     with pytest.raises(Forbidden) as refused:
-        control.freeze(family_id=family, reason=REASON, actor=replace(manager, family_id=family))
+        USES[use](family_id=family.id, reason=REASON, actor=mother)
     assert refused.value.code == "OWN_FAMILY"
 
 

@@ -8,12 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from app import clock
-from app.db import transaction
+from app.db import LOCK_ORDER, lock_row, transaction
 from app.domain.desk import bulk_decide
+from app.domain.desk.bulk_models import AdjustmentBatch
 from app.domain.longjobs import queries, rules, service
 from app.domain.longjobs.errors import LeaseLost, LongJobNotFound
 from app.domain.longjobs.models import LongJob, LongJobStatus, RowOutcome
 from app.domain.longjobs.rules import TRANSITIONS, Event, next_state
+from app.domain.people.models import Family, Staff
 from app.errors import Busy, Conflict, Forbidden, InvalidState, OutcomeUnknown
 from app.flows import longjobs
 from tests.domain.desk.batches import approved, cells, job, results, run
@@ -212,3 +214,15 @@ def test_the_database_keeps_the_figures_together(manager, values):
 
 def test_rows_of_a_batch_are_one_use_case():
     assert longjobs.STEPS[bulk_decide.KIND].is_use_case
+
+
+def test_a_job_is_held_first_then_the_person_then_the_batch(app):
+    """Each row locks its job and then whatever its use case locks: who held a family first would wait crosswise."""
+    ranks = [LOCK_ORDER.index(name) for name in ("long_jobs", "staff", "adjustment_batches", "families", "wallets")]
+    assert ranks == sorted(ranks)
+    family = make_family()
+    for model in (LongJob, Staff, AdjustmentBatch):
+        with transaction():
+            lock_row(Family, family.id)
+            with pytest.raises(RuntimeError, match=f"{model.__tablename__} is locked after families"):
+                lock_row(model, 1)

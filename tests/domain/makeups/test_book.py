@@ -49,7 +49,7 @@ def test_the_story_of_the_minutes():
     """120 minutes missed, 90 made up, 30 earned; another 120 missed, 150 made up with them; cancelled, they return."""
     one = Away(120, 120)
     short, long = one.session(90), one.session(150)
-    with pytest.raises(ShorterClass, match=r"本课程仅1.5小时，比您原课程少30分钟，是否确认预约？") as asked:
+    with pytest.raises(ShorterClass, match=r"本课程仅1.5小时，比您原课程少0.5小时，是否确认预约？") as asked:
         one.book(short)
     assert asked.value.data == {"minutes": 90, "duration_difference": -30, "earned": 30}
     first = one.book(short, accept_shorter=True)
@@ -111,10 +111,10 @@ def test_minutes_are_rounded_for_the_parent(missed, offered, earned, needed):
 def test_a_longer_class_needs_minutes_and_consent_to_use_them():
     one = Away(60, 90)
     long = one.session(90)
-    with pytest.raises(NotEnoughCompensation, match="本课程比您原课程多30分钟，课时补偿还差30分钟"):
+    with pytest.raises(NotEnoughCompensation, match=r"本课程比您原课程多0\.5小时，课时补偿还差0\.5小时"):
         one.book(long, use_compensation=True)
     one.book(one.session(60), 1, accept_shorter=True)
-    with pytest.raises(NotEnoughCompensation, match="需使用30分钟课时补偿") as refusal:
+    with pytest.raises(NotEnoughCompensation, match=r"需使用0\.5小时课时补偿") as refusal:
         one.book(long)
     assert refusal.value.data == {"needed": 30, "available": 30, "missing": 0}
     assert (one.credit().status, booked(long), one.minutes) == ("available", 0, 30)

@@ -8,15 +8,16 @@ import pytest
 import sqlalchemy as sa
 
 from app import clock
-from app.db import RequestKey, db
+from app.db import RequestKey, db, transaction
 from app.domain.audit.models import AuditEntry
 from app.domain.credits.errors import CreditExpired, CreditNotFound, NoCredit, NotEnoughCompensation
 from app.domain.credits.models import CompensationHistory
 from app.domain.makeups import expiry, manage
 from app.domain.outbox.models import Notification
+from app.domain.people import phones
 from app.errors import Forbidden, Invalid, InvalidState, NotFound, Replayed
 from tests.domain.makeups.steps import Away, whole
-from tests.factories import make_session
+from tests.factories import BELONGING, belonging_to, make_session, parent_of
 from tests.portal import actor_of, make_staff
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -114,10 +115,13 @@ def acts(one: Away, actor, *, reason: str = "住院"):
     yield lambda: manage.adjust_minutes(profile_id=one.profile_id, minutes=30, reason=reason, actor=actor)
 
 
-def test_nobody_gives_to_their_own_family():
+@pytest.mark.parametrize("how", BELONGING)
+def test_nobody_gives_to_their_own_family(how):
     one = Away(60)
+    with transaction():
+        phones.assign(parent_of(one.family), "13700001234")
     for role in ("front_desk", "manager"):
-        for act in acts(one, actor_of(make_staff(role, family_id=one.family.id))):
+        for act in acts(one, actor_of(make_staff(role, **belonging_to(one.family, how)))):
             with pytest.raises(Forbidden) as refusal:
                 act()
             assert refusal.value.code == "OWN_FAMILY"

@@ -87,7 +87,7 @@ def test_a_blocked_wallet_does_not_matter_to_a_credit():
 
 def test_consent_in_advance_with_a_shorter_class_earns_minutes():
     full, one = Full(), Away(90)
-    with pytest.raises(ShorterClass, match="本课程仅1小时，比您原课程少30分钟"):
+    with pytest.raises(ShorterClass, match=r"本课程仅1小时，比您原课程少0\.5小时"):
         wait(full, one, auto_accept=True)
     entry = wait(full, one, auto_accept=True, accept_shorter=True)
     full.free(move_on=False)

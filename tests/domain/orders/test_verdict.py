@@ -15,10 +15,12 @@ from app.domain.audit.actor import system
 from app.domain.bookings import attendance
 from app.domain.bookings.models import Booking
 from app.domain.bookings.rules import Event
-from app.domain.orders import refunds, verdict
+from app.domain.orders import desk_refunds, refunds, verdict
 from app.domain.orders.models import PaymentOrder
 from app.domain.orders.verdict import Verdict, VerdictFacts
 from app.domain.people.models import User
+from app.domain.policy import verdicts
+from app.domain.policy.models import PolicyValue
 from tests.domain.orders import steps
 from tests.domain.orders.refunds import paid_trial
 from tests.factories import MadeFamily, make_family
@@ -61,6 +63,42 @@ def test_every_rule_has_its_case_above_and_the_bounds_are_exact():
     assert len(set(codes)) == len(codes) == 8
     assert verdict.judge(facts(registered_at=NOW - timedelta(days=90))).code == "first_trial"
     assert verdict.judge(facts(enrolled_at=NOW + timedelta(microseconds=1))).code == "enrolled"
+
+
+def test_the_table_is_a_policy_with_its_order_and_its_verdicts():
+    assert [code for code, _ in verdicts.table(verdicts.DEFAULT)] == [one.code for one in verdict.RULES]
+    assert [said for _, said in verdicts.table(verdicts.DEFAULT)] == [one.verdict for one in verdict.RULES]
+    assert set(verdicts.RULES) == {one.code for one in verdict.RULES}
+    both = {"earlier_refunds": 1, "earlier_trials": 1}
+    other = verdicts.table("earlier_trial=refund,earlier_refund=keep,first_trial=review")
+    rule = verdict.judge(facts(rules=other, **both))
+    assert (rule.code, rule.verdict) == ("earlier_trial", Verdict.REFUND)
+    assert verdict.judge(facts(rules=other, member_status="left")).verdict == Verdict.REVIEW  # not looked at
+    assert verdict.rule("earlier_trial", "refund").verdict == Verdict.REFUND
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "first_trial", "first_trial=yes", "absent=keep,first_trial=refund", "first_trial=refund,left=keep",
+     "left=keep,left=keep,first_trial=refund", "left=keep,first_trial=refund,", "left=keep=keep,first_trial=refund"],
+)  # fmt: skip
+def test_what_is_no_table(text):
+    with pytest.raises(ValueError):
+        verdicts.table(text)
+
+
+def test_a_refund_keeps_what_the_table_said_when_it_was_asked_for(app):
+    with transaction():
+        changed = "enrolled=keep,first_trial=review"
+        db.session.add(PolicyValue(name="refund_verdict_rules", value=changed, updated_at=clock.now(), updated_by="t"))
+    paid = paid_trial()
+    refund_no = refunds.ask(
+        order_id=paid.order_id, amount=Decimal("200.00"), reason="退", refund_to="wallet", actor=actor_of(paid.finance)
+    )
+    with transaction():
+        db.session.query(PolicyValue).delete()
+    kept = desk_refunds.detail(refund_no, actor_of(paid.manager))
+    assert (kept.row.verdict, kept.row.verdict_rule, kept.rule.verdict) == ("review", "first_trial", "review")
 
 
 # ── the facts ───────────────────────────────────────────────────────────────────────────────────────

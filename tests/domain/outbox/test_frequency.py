@@ -12,7 +12,7 @@ from app.config import MESSAGE_TYPES
 from app.db import transaction, transactional
 from app.domain.audit.actor import Actor, system
 from app.domain.ledger import service as ledger
-from app.domain.outbox import preferences, service
+from app.domain.outbox import consents, delivery, preferences, service
 from app.domain.policy.models import PolicyValue
 from app.errors import Invalid
 from tests import factories
@@ -97,6 +97,22 @@ def test_urgent_ones_ignore_the_cooldown_and_count_for_it(app, name):
     keys = [r.dedupe_key.split(":")[-2] for r in rows(family_id=family, status="pending")]
     assert len(keys) == 3
     assert keys[1:] == ["b", "d"]
+
+
+@pytest.mark.parametrize("name", sorted(COOLED))
+def test_what_went_into_the_app_when_it_was_to_be_sent_counts_and_silences_nobody_for_ever(app, name):
+    """The consent was gone by then: the message was told, in the app, and the next after a day is told too."""
+    family, [user] = make_family(consents={name: 1})
+    with clock.travel(to=NOON):
+        [first] = tell(family, name, "a")
+        with transaction():
+            consents.clear(user, name)
+        assert delivery.claim(notification_id=first) is None
+    told = []
+    for hours in (1, 23.9, 24, 47.9, 48):
+        with clock.travel(to=NOON + timedelta(hours=hours)):
+            told.append(len(tell(family, name, f"h{hours}")))
+    assert told == [0, 0, 1, 0, 1]
 
 
 def test_exempt_from_the_cooldown_it_is_still_told_once(app):

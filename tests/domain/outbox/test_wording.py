@@ -209,11 +209,13 @@ def test_a_negative_balance_never_loses_its_sign_silently():
     assert "当前余额 -¥80.00" in compose_in_app(KINDS["balance_changed"], payload).text
 
 
-def test_offer_text_is_the_studios():
-    assert (
-        "确认预约？还剩15分钟决策时间" in compose_in_app(KINDS["waitlist_offer"], sample(KINDS["waitlist_offer"])).text
-    )
-    assert compose(KINDS["waitlist_offer"], {}).data["thing5"] == "有名额，立即预约"
+def test_the_offers_text_is_the_studios_in_wechat_and_in_the_app():
+    kind = KINDS["waitlist_offer"]
+    for minutes in ("1", "15", "1440"):
+        facts = sample(kind) | {"minutes": minutes}
+        text = f"确认预约？还剩{minutes}分钟决策时间"
+        assert compose(kind, facts).data["thing5"] == text
+        assert text in compose_in_app(kind, facts).text
 
 
 def test_a_managers_words_stand_for_the_built_in_ones_in_editable_fields_only():

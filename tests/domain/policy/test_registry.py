@@ -29,6 +29,7 @@ PROMISED = {
 MONEY_AND_APPROVAL = {
     "overdraft_limit", "arrears_block_threshold", "adjustment_direct_limit", "front_desk_ask_limit",
     "adjustment_family_daily_limit", "adjustment_daily_limit", "totp_required", "step_up_ttl",
+    "adjustment_approval_ttl",
 }  # fmt: skip
 
 

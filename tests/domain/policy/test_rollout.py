@@ -12,7 +12,7 @@ from app.domain.outbox.models import Notification
 from app.domain.policy import changes, switches
 from app.domain.policy.models import PolicyValue
 from app.domain.policy.registry import POLICIES
-from app.domain.policy.rollout import Rollout, bucket, rollout
+from app.domain.policy.rollout import Rollout, bucket, merged, rollout
 from app.domain.policy.switches import Capability
 from app.errors import Invalid
 from tests.factories import make_family
@@ -34,6 +34,16 @@ def among(text: str, capability: str = Capability.BOOKING) -> set[int]:
 def test_what_is_no_scope_is_refused(text):
     with pytest.raises(ValueError, match="范围写作"):
         rollout(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [("families:7,12", "families:9,12"), ("families:7,9", "families:9"), ("families:12", "families:12"),
+     ("families:77,12", "families:77,12"), ("25%", "25%"), ("off", "off"), ("all", "all")],
+)  # fmt: skip
+def test_a_familys_heir_stands_where_it_stood(text, becomes):
+    assert merged(text, 7, 9) == becomes
+    rollout(becomes)
 
 
 def test_all_off_and_named():

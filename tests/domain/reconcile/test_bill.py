@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from app import clock, ids
 from app.db import db, transaction
 from app.domain.audit.actor import system
+from app.domain.audit.models import AuditEntry
 from app.domain.desk.errors import OwnFamily, Stale
 from app.domain.orders.models import PaymentOrder, PaymentTransaction, Refund
 from app.domain.outbox.models import Notification
@@ -51,6 +52,17 @@ def rows(**filters) -> list:
 
 def found() -> set[tuple[str, str]]:
     return {(row[2], row[3]) for row in rows(status="open")}
+
+
+def test_each_fetching_is_in_the_audit_log(app):
+    line = Line(BillKind.PAYMENT, "4200000000", "DX1", WHOLE, NOON)
+    for lines in ([line], []):
+        record(lines)
+    fetched = db.session.scalars(sa.select(AuditEntry).filter_by(action="reconcile.bill_fetched").order_by("id"))
+    asked = {"call": "bill/tradebill", "bill_date": DAY.isoformat()}
+    assert [(row.request, row.answer) for row in fetched] == [
+        (asked, {"payments": 1, "refunds": 0}), (asked, {"payments": 0, "refunds": 0}),
+    ]  # fmt: skip
 
 
 # ── a bill of a thousand lines ──────────────────────────────────────────────────────────────────────

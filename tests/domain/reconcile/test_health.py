@@ -248,6 +248,44 @@ def test_later_steps_of_an_arrears_are_no_crossings(app):
         assert failing("notices") == [f"extra:{lone}"]
 
 
+@pytest.mark.parametrize("occasion", ["refused", "before_class"])
+def test_what_a_family_is_told_while_it_owes_is_no_crossing(app, occasion):
+    """A refused booking and the evening before a class tell of arrears as well; of what nobody owes they may not."""
+
+    def tell(family) -> int:
+        facts = {"owed": "200.00", "time": clock.now().isoformat(), "occasion": occasion}
+        with transaction():
+            return outbox.tell_family(family.id, "arrears", facts, dedupe=occasion)[0]
+
+    owing, paid = make_family(balance="100.00"), make_family(balance="100.00")
+    for family in (owing, paid):
+        post(family, "-300.00", f"owing {family.id}")
+    post(paid, "300.00", "paid")
+    with clock.travel(by=timedelta(days=2)):
+        tell(owing)
+        assert failing("notices") == []
+        wrong = tell(paid)
+        assert failing("notices") == [f"extra:{wrong}"]
+
+
+def test_parents_who_came_later_could_not_be_told_before(app):
+    """An imported family has no parent until the desk puts one there, who registered before that."""
+    imported, other = make_family(balance="500.00"), make_family()
+    change(User, imported.user_id, family_id=other.id)
+    post(imported, "-450.00", "crossing")
+    assert failing("notices") == []
+    finance = actor_of(make_staff("finance"))
+    with clock.travel(by=timedelta(minutes=5)):
+        families.move_parent(user_id=other.user_id, from_family_id=other.id, to_family_id=imported.id,
+                             reason="导入的家庭", actor=finance)  # fmt: skip
+    with clock.travel(by=timedelta(minutes=10)):
+        assert failing("notices") == []
+        crossing = post(imported, "-10.00", "told")
+        db.session.execute(Notification.__table__.delete().where(Notification.family_id == imported.id))
+        db.session.commit()
+        assert failing("notices") == [f"untold:{crossing}"]
+
+
 # ── running ─────────────────────────────────────────────────────────────────────────────────────────
 
 

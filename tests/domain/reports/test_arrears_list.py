@@ -13,7 +13,7 @@ from app.db import db, transaction
 from app.domain.ledger import control, queries
 from app.domain.outbox.models import Notification
 from app.domain.people.models import User
-from app.domain.reports import arrears, home
+from app.domain.reports import arrears, waiting
 from app.domain.reports.arrears import Show
 from tests.factories import make_family
 from tests.portal import actor_of, make_staff
@@ -57,7 +57,7 @@ def test_late_is_what_the_task_list_counts():
     exactly = owing("-20.00", days=14)
     long = owing("-30.00", days=40)
     assert families(Show.LATE) == [long.id, exactly.id]
-    assert home.arrears_tasks() == arrears.sums().families["late"] == 2
+    assert waiting.count(["arrears_tasks"])["arrears_tasks"] == arrears.sums().families["late"] == 2
     assert [one.days for one in every(Show.LATE)] == [40, 14]
 
 

@@ -13,9 +13,11 @@ from app.db import db, transaction
 from app.domain.audit.actor import system
 from app.domain.bookings.models import Booking
 from app.domain.ledger import service as ledger
+from app.domain.outbox import consents, delivery
 from app.domain.outbox.models import Notification
 from app.domain.people.models import User
 from app.domain.reports import notices, settled
+from tests.domain.outbox.families import grant, rows
 from tests.factories import make_family, make_session
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -245,6 +247,19 @@ def test_who_could_not_be_told_and_other_months_do_not_count():
     found = ends()
     assert [one.state for one in found] == ["untold"]
     assert settled.summary(found).rate is None
+
+
+def test_told_in_the_app_because_the_consent_was_gone_is_told():
+    family = quiet_family()
+    grant(family.user_id, "arrears", 1)
+    move(family, "-50.00", TENTH)
+    [first] = rows(family_id=family.id, type="arrears", channel="wechat")
+    with clock.travel(to=TENTH):
+        with transaction():
+            consents.clear(family.user_id, "arrears")
+        assert delivery.claim(notification_id=first.id) is None
+    move(family, "50.00", TENTH + timedelta(days=1))
+    assert [(one.state, one.last_told_at) for one in ends()] == [("in_time", TENTH)]
 
 
 def test_the_share_leaves_out_what_cannot_be_judged_yet():

@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 
 from app import clock
 from app.db import db, transaction
+from app.domain.audit.actor import system
 from app.domain.catalog.models import CourseType
 from app.domain.outbox.models import Notification
 from app.domain.policy import changes
@@ -20,6 +22,9 @@ from app.domain.reports import waitlist_checks as checks
 from app.domain.reports.payments import Span
 from app.domain.reports.waitlist import Figure
 from app.domain.reports.waitlist_capacity import Freed, Wait
+from app.domain.retention import cleanup
+from app.domain.waitlist.models import WaitlistEntry, WaitlistOffer
+from tests.domain.offers.steps import Full
 from tests.domain.waitlist.counted import begin, entry, follow_up, message, offer, release
 from tests.factories import make_course, make_session
 from tests.portal import make_staff
@@ -102,6 +107,25 @@ def test_every_figure_has_as_many_rows_behind_it_as_it_counts():
     assert (counts["expired"], counts["idle"]) == (2, 1)
     for figure in Figure:
         assert counts[figure] == len(figures.behind(figure, SPAN)), figure
+
+
+def test_who_was_offered_a_seat_stays_so_when_the_offer_is_forgotten():
+    queue = Full(waiting=2)
+    queue.free()
+    ended = {"status": "expired", "ended_at": NOW, "end_reason": "cutoff"}
+    with transaction():
+        db.session.execute(sa.update(WaitlistOffer).values(status="lapsed", ended_at=NOW))
+        db.session.execute(sa.update(WaitlistEntry).values(**ended))
+    never = entry(queue.session, joined=NOW - DAY, status="expired", ended=NOW, reason="cutoff")
+    for days, offers in ((0, 2), (200, 0)):
+        with clock.travel(by=timedelta(days=days)):
+            cleanup.run(system("test"))
+            assert figures.offers_kept_since() == clock.today() - timedelta(days=89)
+        assert db.session.query(WaitlistOffer).count() == offers
+        assert [row.id for row in figures.behind(Figure.IDLE, SPAN)] == [never]
+        assert figures.table(SPAN).total.counts[Figure.IDLE] == 1
+        [course_type] = capacity._waits(NOW - 2 * DAY).values()
+        assert [wait.id for wait in course_type[queue.session] if wait.idle] == [never]
 
 
 def test_offers_and_the_bookings_they_became():
