@@ -72,6 +72,27 @@ def add_column(table: str, column: sa.Column) -> None:
         op.add_column(table, column)
 
 
+def add_reference(table: str, column: str, target: str) -> None:
+    """Add a BIGINT that names a row of `target` by its id, or nothing, and its index."""
+    if column not in {found["name"] for found in sa.inspect(op.get_bind()).get_columns(table)}:
+        name = f"fk_{table}_{column}"
+        if is_sqlite():  # it adds no constraint to a table that is there, but takes one with a new column
+            op.execute(f"ALTER TABLE {table} ADD COLUMN {column} BIGINT CONSTRAINT {name} REFERENCES {target} (id)")
+        else:
+            reference = f"ADD CONSTRAINT {name} FOREIGN KEY ({column}) REFERENCES {target} (id)"
+            op.execute(f"ALTER TABLE {table} ADD COLUMN {column} BIGINT NULL, {reference}")
+    create_index(f"ix_{table}_{column}", table, [column])
+
+
+def drop_reference(table: str, column: str) -> None:
+    """Remove what `add_reference` added."""
+    if not is_sqlite() and column in {found["name"] for found in sa.inspect(op.get_bind()).get_columns(table)}:
+        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT fk_{table}_{column}, DROP COLUMN {column}")  # with its index
+        return
+    drop_index(f"ix_{table}_{column}", table)
+    drop_column(table, column)
+
+
 def replace_check(table: str, name: str, old: str, new: str) -> None:
     """Give a CHECK another condition."""
     if not is_sqlite():

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,7 +109,31 @@ def pytest_sessionstart(session):
 _ALONE = {"e2e": "product", "sandbox": "pages", "concurrency": "processes", "tasks": "processes"}
 
 
-def pytest_collection_modifyitems(items):
+#: what stands above the domain: with --in-turn each test here runs on one database, half of them on either. Whatever
+#: writes or judges is below, in folders whose tests always run on each
+_IN_TURN = ("tests/api/", "tests/cli/", "tests/sandbox/", "tests/web/", "tests/architecture/test_routes.py")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--in-turn", action="store_true", help="tests of pages, API and commands on one of the databases each"
+    )
+
+
+def _another_s_turn(item) -> bool:
+    """Whether it is the turn of another database, which the test's name says: each process of a run finds the same."""
+    engines = databases.engines()
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    its = next((value for value in parameters.values() if value in engines), None)
+    name = item.nodeid.replace(its or "", "", 1)
+    return its is not None and its != engines[zlib.crc32(name.encode()) % len(engines)]
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--in-turn"):
+        resting = [item for item in items if item.nodeid.startswith(_IN_TURN) and _another_s_turn(item)]
+        items[:] = [item for item in items if item not in set(resting)]
+        config.hook.pytest_deselected(items=resting)
     # The long lines first: begun last, they would run on while the other processes have nothing left.
     items.sort(key=lambda item: item.path.parent.name not in _ALONE)
 

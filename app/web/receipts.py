@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response
+from flask import Blueprint, Response, make_response, redirect, url_for
 
+from app.domain.desk import queries
+from app.domain.desk.errors import ReceiptNotFound
+from app.domain.orders import desk_queries, desk_refunds
 from app.domain.people.roles import Permission
 from app.flows import receipts
 from app.web.permissions import current_actor, requires
 
 bp = Blueprint("receipts", __name__)
+
+
+@bp.get("/receipts/<int:receipt_id>/where")
+@requires(Permission.RECEIPT_VIEW)
+def where(receipt_id: int) -> Response:
+    """To the page of what a receipt belongs to: an earlier one that a new one looks like is looked at there."""
+    row = queries.receipt(receipt_id)
+    if row is None:
+        raise ReceiptNotFound
+    if row.adjustment_id is not None:
+        return redirect(url_for("desk.adjustment", adjustment_id=row.adjustment_id))
+    if row.withdrawal_id is not None:
+        return redirect(url_for("withdrawals.show", withdrawal_id=row.withdrawal_id))
+    if row.refund_id is not None:
+        return redirect(url_for("orders.refund", refund_no=desk_refunds.number_of(row.refund_id)))
+    return redirect(url_for("orders.show", order_id=desk_queries.order_of_entry(row.offline_id)))
 
 
 @bp.get("/receipts/<int:receipt_id>")

@@ -12,12 +12,11 @@ from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.domain.withdrawals import deciding, queries, rules
 from app.domain.withdrawals.queries import WithdrawalFilter
-from app.flows import receipts
 from app.paging import capped_count
 from app.web.choosing import choosable
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
-from app.web.forms.desk import KeptFile, keep, kept_files, uploads
+from app.web.forms.desk import KeptFile, keep_uploads, kept_files
 from app.web.forms.orders import NoteForm
 from app.web.forms.withdrawals import PayForm
 from app.web.forms_token import request_key
@@ -85,12 +84,10 @@ def pay(withdrawal_id: int):
 
     def act() -> str:
         proof.require_recent(current_actor())
-        given = uploads()
-        stored = receipts.keep(given, actor=current_actor(), already=len(kept))
-        kept.extend(keep(upload.name, new) for upload, new in zip(given, stored, strict=True))
+        given = keep_uploads(kept)
         deciding.pay(
             withdrawal_id=withdrawal_id, method=form.method.data or "", external_no=form.external_no.data,
-            note=form.note.data or "", receipts_given=[file.receipt for file in kept], **_by("withdrawals.pay", form),
+            note=form.note.data or "", receipts_given=given, **_by("withdrawals.pay", form),
         )  # fmt: skip
         return "已登记打款，并通知家长"
 

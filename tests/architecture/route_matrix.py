@@ -137,6 +137,7 @@ ROUTES: dict[str, str] = {
     "POST /adjustments/<int:adjustment_id>/approve": "finance manager",
     "POST /adjustments/<int:adjustment_id>/reject": "finance manager",
     "GET /receipts/<int:receipt_id>": _READ_FAMILIES,
+    "GET /receipts/<int:receipt_id>/where": _READ_FAMILIES,
     "GET /families/<int:family_id>/wallet-control": "manager",
     "POST /families/<int:family_id>/wallet-control": "manager",
     # the books: a day and its close, revenue by month

@@ -9,15 +9,17 @@ import pytest
 from tests import databases
 from tests.e2e.product import running_product
 
-#: what is played on each database; pages and phones of the other journeys are the same on either
+#: what is played on each database, on the second among the slow proofs; pages and phones of the other journeys are the
+#: same on either
 ON_EACH_DATABASE = {"test_payments"}
 
 
 def pytest_generate_tests(metafunc):
     if "product" in metafunc.fixturenames:
         both = metafunc.module.__name__.rpartition(".")[2] in ON_EACH_DATABASE
-        engines = databases.engines() if both else databases.engines()[:1]
-        metafunc.parametrize("product", engines, indirect=True, scope="package")
+        first, *others = databases.engines()
+        slow = [pytest.param(engine, marks=pytest.mark.faults) for engine in others if both]
+        metafunc.parametrize("product", [first, *slow], indirect=True, scope="package")
 
 
 @pytest.fixture(scope="package")

@@ -25,6 +25,7 @@ from tests.faults.shifted import LIBRARIES, Shifted
 
 pytestmark = [
     pytest.mark.concurrency,
+    pytest.mark.faults,
     pytest.mark.skipif("mysql" not in databases.engines(), reason="SQLite has no clock of its own"),
 ]
 needs_faketime = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")

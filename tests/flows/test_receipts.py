@@ -55,7 +55,7 @@ def test_kept_encrypted_under_random_names_and_read_back(store):
         assert b"%PDF" not in sealed
     asked = ask(staff, make_family(), payment_method="pos", receipts=new)
     assert asked.status == "completed"
-    rows = queries.receipts_of(asked.adjustment_id)
+    rows = queries.receipts_of("adjustment", asked.adjustment_id)
     back = [receipts.read(row.id, actor=actor_of(make_staff("auditor"))) for row in rows]
     assert [file.media_type for file in back] == ["image/png", "image/jpeg", "application/pdf"]
     assert [sniff(file.data) for file in back] == [file.media_type for file in back]
@@ -117,7 +117,7 @@ def test_who_may_not_see(store):
 def test_a_file_that_was_changed_or_lost_is_not_served(store):
     staff = make_staff("finance")
     asked = ask(staff, make_family(), payment_method="pos", receipts=keep(png(), staff=staff))
-    (row,) = queries.receipts_of(asked.adjustment_id)
+    (row,) = queries.receipts_of("adjustment", asked.adjustment_id)
     path = store / row.storage_key
     path.write_bytes(vault.seal(png(2), receipts.PURPOSE))
     with pytest.raises(Unavailable, match="不一致"):

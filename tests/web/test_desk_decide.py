@@ -192,7 +192,9 @@ def test_upload_without_a_file_and_without_script(app, family):
     assert (empty.status_code, "请选择至少一个凭证文件" in text(empty)) == (422, True)
     done = act(browser, asked, "receipts", file(pdf(), "slip.pdf"), htmx=False, content_type="multipart/form-data")
     assert done.status_code == 303
-    (kept,) = queries.receipts_of(asked.adjustment_id)
+    (kept,) = queries.receipts_of("adjustment", asked.adjustment_id)
+    assert browser.get(f"/receipts/{kept.id}/where").location.endswith(f"/adjustments/{asked.adjustment_id}")
+    assert browser.get(f"/receipts/{kept.id + 1}/where").status_code == 404
     assert "PDF" in text(browser.get(f"/adjustments/{asked.adjustment_id}"))
     served = browser.get(f"/receipts/{kept.id}")
     assert served.content_type == "application/pdf"

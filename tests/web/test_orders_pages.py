@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -14,16 +15,23 @@ from app import clock
 from app.db import db, transaction
 from app.domain.bookings import place
 from app.domain.bookings.models import Booking
+from app.domain.desk import receipts
+from app.domain.desk.models import Receipt
+from app.domain.desk.queries import receipts_of
+from app.domain.desk.receipts import Owner
 from app.domain.ledger.models import Wallet
 from app.domain.orders import attempts, desk_queries, refunds
 from app.domain.orders.models import OfflinePayment, OrderStatus, PaymentOrder, Refund, RefundStatus
 from app.domain.people.models import StaffSession
 from app.domain.reports import payments as figures
+from tests.domain.desk.desk import receipt
 from tests.domain.orders import steps
 from tests.factories import make_course, make_family, make_session
+from tests.gateways.receipt_files import png
 from tests.portal import Browser, actor_of
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"; DROP TABLE refunds; --"
+FILES = {"content_type": "multipart/form-data"}
 
 
 @pytest.fixture
@@ -194,6 +202,35 @@ def test_a_form_over_the_counter_that_lacks_something_comes_back_filled(front, o
     assert "onerror" in text(answer)
     assert "<img src=x" not in text(answer)
     assert db.session.query(OfflinePayment).count() == 0
+
+
+def test_the_slip_of_a_card_stays_with_a_form_that_lacks_something_and_with_the_order(front, finance, order_id):
+    given = {"method": "pos", "external_no": "880012", "note": " ", "receipts": (io.BytesIO(png()), "刷卡小票.png")}
+    refused = front.post(f"/orders/{order_id}/offline", given, **FILES)
+    assert (refused.status_code, "刷卡小票.png" in words(refused)) == (422, True)
+    token = re.search(r'name="kept" value="([^"]+)"', text(refused))[1]
+    given = {"method": "pos", "external_no": "880012", "note": "刷卡"}
+    assert "请上传这次收款的回单" in words(front.post(f"/orders/{order_id}/offline", given))
+    assert front.post(f"/orders/{order_id}/offline", given | {"kept": token}).status_code == 303
+    slip = db.session.query(Receipt).one()
+    assert f"/receipts/{slip.id}" in text(finance.get(f"/orders/{order_id}"))
+    assert finance.get(f"/receipts/{slip.id}").status_code == 200
+    entry = db.session.query(OfflinePayment).one().id
+    assert finance.post(f"/orders/offline/{entry}/approve").status_code == 303
+    assert "线下收款凭证" in words(finance.get(f"/orders/{order_id}"))
+    assert finance.get(f"/receipts/{slip.id}/where").location.endswith(f"/orders/{order_id}")
+
+
+def test_a_refund_by_hand_shows_its_receipt(finance, manager, family, paid):
+    refund_no = refunds.ask(order_id=paid, amount=Decimal("50.00"), reason="退", refund_to="original",
+                            actor=actor_of(finance.staff))  # fmt: skip
+    with transaction():
+        owner = Owner("refund", refund_row().id, family.id, ("refund", refund_no))
+        receipts.attach(owner, [receipt()], actor_of(manager.staff))
+    (kept,) = receipts_of("refund", refund_row().id)
+    shown = manager.get(f"/refunds/{refund_no}")
+    assert ("退款凭证" in words(shown), f"/receipts/{kept.id}" in text(shown)) == (True, True)
+    assert manager.get(f"/receipts/{kept.id}/where").location.endswith(f"/refunds/{refund_no}")
 
 
 def test_an_entry_is_rejected_with_a_reason_or_withdrawn_by_its_author(front, finance, order_id):

@@ -88,6 +88,7 @@ def test_one_approves_another_pays(finance, manager, family):
     assert (kept.status, kept.paid_by, kept.method) == ("paid", manager.staff.id, "alipay")
     receipt = db.session.query(Receipt).filter_by(withdrawal_id=asked).one()
     assert manager.get(f"/receipts/{receipt.id}").status_code == 200
+    assert manager.get(f"/receipts/{receipt.id}/where").location.endswith(f"/withdrawals/{asked}")
     assert act(manager, asked, "pay", {"method": "cash", "note": "再付一次"}).status_code == 409
 
 

@@ -163,11 +163,15 @@ class Withdrawal(db.Model):
 
 
 class Receipt(db.Model):
-    """A picture or PDF that shows that money came in. The file itself is in the receipt store (W14)."""
+    """A picture or PDF that shows that money moved. The file itself is in the receipt store (W14)."""
 
     __tablename__ = "receipts"
     __table_args__ = (
-        sa.CheckConstraint("(adjustment_id IS NULL) <> (withdrawal_id IS NULL)", name="owner"),
+        sa.CheckConstraint(
+            "(adjustment_id IS NOT NULL) + (withdrawal_id IS NOT NULL) + (offline_id IS NOT NULL)"
+            " + (refund_id IS NOT NULL) = 1",
+            name="owner",
+        ),
         sa.Index("ix_receipts_sha256", "sha256"),
         sa.Index("ix_receipts_pixel_hash", "pixel_hash"),
     )
@@ -175,6 +179,9 @@ class Receipt(db.Model):
     id = sa.Column(BigId(), primary_key=True, autoincrement=True)
     adjustment_id = sa.Column(sa.BigInteger, sa.ForeignKey("wallet_adjustments.id"), nullable=True, index=True)
     withdrawal_id = sa.Column(sa.BigInteger, sa.ForeignKey("withdrawals.id"), nullable=True, index=True)
+    #: a trial's money taken at the desk (O23), a refund paid out by hand (O16)
+    offline_id = sa.Column(sa.BigInteger, sa.ForeignKey("offline_payments.id"), nullable=True, index=True)
+    refund_id = sa.Column(sa.BigInteger, sa.ForeignKey("refunds.id"), nullable=True, index=True)
     #: random name in the store
     storage_key = sa.Column(Ascii(96), nullable=False, unique=True)
     media_type = sa.Column(Ascii(32), nullable=False)

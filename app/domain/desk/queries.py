@@ -210,7 +210,7 @@ def detail(adjustment_id: int, actor: Actor) -> Detail | None:
     person = db.session.get(Staff, actor.id) if actor.id is not None else None
     return Detail(
         row=row,
-        receipts=receipts_of(adjustment_id),
+        receipts=receipts_of("adjustment", adjustment_id),
         history=audit_queries.of_target("adjustment", adjustment_id),
         balance=ledger_queries.get_balance(wallet_id=row.wallet_id),
         missing_receipt=row.status == AdjustmentStatus.PENDING and row.needs_receipt and not row.receipt_count,
@@ -222,21 +222,11 @@ def detail(adjustment_id: int, actor: Actor) -> Detail | None:
     )
 
 
-def receipts_of(adjustment_id: int) -> list[sa.Row]:
-    """Its receipts; `flagged_adjustment` or `flagged_withdrawal` is where the one lies that it equals or looks like."""
-    other = _receipts.alias("other")
-    return list(
-        db.session.execute(
-            sa.select(
-                *_receipts.c,
-                other.c.adjustment_id.label("flagged_adjustment"),
-                other.c.withdrawal_id.label("flagged_withdrawal"),
-            )
-            .outerjoin(other, other.c.id == _receipts.c.flagged_as)
-            .where(_receipts.c.adjustment_id == adjustment_id)
-            .order_by(_receipts.c.id)
-        )
-    )
+def receipts_of(kind: str, *owner_ids: int) -> list[sa.Row]:
+    """The receipts of such adjustments, withdrawals, …: `kind` as in receipts.Owner."""
+    column = _receipts.c[f"{kind}_id"]
+    query = sa.select(_receipts).where(column.in_(owner_ids)).order_by(_receipts.c.id)
+    return list(db.session.execute(query)) if owner_ids else []
 
 
 def receipt(receipt_id: int) -> sa.Row | None:

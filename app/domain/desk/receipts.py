@@ -1,11 +1,11 @@
-"""Receipts of adjustments and of withdrawals: kept with their hashes, and compared with every one before (W14).
+"""Receipts of all money that people move by hand: kept with their hashes, and compared with every one before (W14).
 
 The files themselves were decoded and stored before (app/flows/receipts.py); here are only their facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
 from app.domain.desk import completion, lookalike, persons, rules
 from app.domain.desk.completion import Outcome
-from app.domain.desk.models import AdjustmentStatus, Receipt, ReceiptBand, WalletAdjustment
+from app.domain.desk.models import AdjustmentStatus, PaymentMethod, Receipt, ReceiptBand, WalletAdjustment
 from app.domain.ledger import service as ledger
 from app.domain.people import proof, roles
 from app.domain.people.models import Staff
@@ -28,6 +28,8 @@ from app.errors import Invalid, InvalidState
 _receipts = Receipt.__table__
 _bands = ReceiptBand.__table__
 
+#: flags of a receipt that was there before (Likeness)
+_USED = frozenset({"same", "same_pixels"})
 #: what a band lookup looks at before it gives up: one app's screenshots share bands by the thousand
 CANDIDATES = 5000
 
@@ -48,11 +50,13 @@ class NewReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What receipts belong to: `adjustment` or `withdrawal`, its id, and whose family's it is."""
+    """What receipts belong to: `adjustment`, `withdrawal`, `offline` or `refund`, its id, and whose family's it is.
+    `target` is what the audit log calls it, where that is not the same."""
 
     kind: str
     id: int
     family_id: int
+    target: tuple[str, str] | None = None
 
     @property
     def column(self) -> str:
@@ -119,6 +123,18 @@ def attach(owner: Owner, new: Sequence[NewReceipt], actor: Actor) -> set[str]:
     return {flag for flag in flags if flag}
 
 
+def check_given(method: str, count: int, missing: str) -> None:
+    """Every way of paying but cash leaves a receipt (W13). Raises Invalid with `missing`."""
+    if method != PaymentMethod.CASH and not count:
+        raise Invalid.field("receipts", missing)
+
+
+def check_unused(flags: Collection[str]) -> None:
+    """One receipt proves one payment. Raises Invalid."""
+    if _USED & set(flags):
+        raise Invalid.field("receipts", "这个凭证以前用过，请上传这次的回单")
+
+
 def of_adjustment(adjustment: WalletAdjustment) -> Owner:
     return Owner("adjustment", adjustment.id, adjustment.family_id)
 
@@ -140,8 +156,9 @@ def _insert(owner: Owner, new: NewReceipt, actor: Actor) -> str | None:
             _bands.insert(),
             [{"band": band, "receipt_id": receipt_id} for band in lookalike.bands(new.lookalike_hash)],
         )
+    target_type, target_id = owner.target or (owner.kind, owner.id)
     audit.record(
-        actor, f"{owner.kind}.receipt_added", target_type=owner.kind, target_id=owner.id, family_id=owner.family_id,
+        actor, f"{target_type}.receipt_added", target_type=target_type, target_id=target_id, family_id=owner.family_id,
         after={"receipt": receipt_id, "sha256": new.sha256, "media_type": new.media_type, "bytes": new.bytes,
                "flag": like.flag if like else None, "flagged_as": like.receipt_id if like else None},
     )  # fmt: skip

@@ -140,6 +140,11 @@ def detail(refund_no: str, actor: Actor) -> RefundDetail | None:
     )
 
 
+def number_of(refund_id: int) -> str | None:
+    """Our number of it; None if there is none."""
+    return db.session.scalar(sa.select(_r.c.refund_no).where(_r.c.id == refund_id))
+
+
 # ── what a new one would be of ──────────────────────────────────────────────────────────────────────
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
@@ -9,8 +11,9 @@ from app import money
 from app.db import RequestKey, db, db_now, lock_row, transactional
 from app.domain.audit import service as audit
 from app.domain.audit.actor import Actor
-from app.domain.desk import persons
+from app.domain.desk import persons, receipts
 from app.domain.desk.errors import NotTheAuthor
+from app.domain.desk.receipts import NewReceipt, Owner
 from app.domain.desk.words import METHODS
 from app.domain.orders import refund_rules, rules, settle
 from app.domain.orders.errors import OrderNotPayable, OwnRefund
@@ -38,10 +41,12 @@ def ask(
     note: str,
     actor: Actor,
     external_no: str | None = None,
+    receipts_given: Sequence[NewReceipt] = (),
     request_key: RequestKey | None = None,
 ) -> int:
     """Say that the order's 200.00 were taken at the desk; returns the entry's id. Nothing is paid until another
-    confirms it. `external_no` is needed for every method but cash.
+    confirms it. `external_no` and a receipt are needed for every method but cash; who confirms sees whether a receipt
+    was used before, since one that was withdrawn for a slip is entered again with the same.
 
     Raises OrderNotFound, OrderNotPayable for a paid order, Conflict ALREADY_ASKED, Invalid, OwnFamily, Forbidden,
     StepUpRequired.
@@ -51,6 +56,7 @@ def ask(
     person = persons.hold(actor)[actor.id]
     number = checked_number(method, external_no)
     note = refund_rules.checked_note(note, "请填写说明，例如谁在什么时候收的款", most=refund_rules.NOTE_MAX)
+    receipts.check_given(method, len(receipts_given), "请上传这次收款的回单或截图")
     held = _hold(order_id, person, actor)
     entry = OfflinePayment(
         order_id=held.order.id, method=method, external_no=number, note=note, status=PENDING, asked_by=actor.id,
@@ -61,6 +67,8 @@ def ask(
         db.session.flush()
     except IntegrityError as error:
         raise Conflict("这个订单已登记线下收款，等待另一人确认", code="ALREADY_ASKED") from error
+    owner = Owner("offline", entry.id, held.order.family_id, ("order", held.order.order_id))
+    receipts.attach(owner, receipts_given, actor)
     _note(entry, held, actor, "asked", note)
     _tell(entry, held, actor)
     return entry.id

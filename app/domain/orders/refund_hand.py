@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 
 from app.db import RequestKey, db_now, transactional
 from app.domain.audit.actor import Actor
 from app.domain.cases import service as cases
 from app.domain.cases.models import CaseKind
-from app.domain.desk import persons
+from app.domain.desk import persons, receipts
 from app.domain.desk.models import PaymentMethod
+from app.domain.desk.receipts import NewReceipt, Owner
 from app.domain.desk.words import METHODS
 from app.domain.orders import refund_ending, refund_locking, refund_rules
 from app.domain.orders.errors import OwnRefund
@@ -47,17 +49,19 @@ def pay_out(
     note: str,
     actor: Actor,
     external_no: str | None = None,
+    receipts_given: Sequence[NewReceipt] = (),
     version: int | None = None,
     request_key: RequestKey | None = None,
 ) -> None:
     """Record that the money was given back by hand: approved cash, or what WeChat could not give back. By another
     person than who asked for it; cash also by them, once another approved it.
 
-    `external_no` is the transfer's number, needed for every method but cash. Raises Invalid, OwnRefund, and as
-    `retry` does.
+    `external_no` is the transfer's number, needed with a receipt of its own for every method but cash. Raises Invalid,
+    OwnRefund, and as `retry` does.
     """
     note = refund_rules.checked_note(note, "请填写说明，例如谁在什么时候退给了谁")
     number = checked_number(method, external_no)
+    receipts.check_given(method, len(receipts_given), "请上传这次退款的回单或截图")
     held, now = _hold(refund_no, version, actor)
     refund = held.refund
     cash = refund.refund_to == RefundTo.CASH
@@ -70,6 +74,9 @@ def pay_out(
         held, event, now, paid_out_method=method, paid_out_no=number, succeeded_at=now, next_try_at=None,
         decided_by=actor.id, decided_at=now, decision_note=note,
     )  # fmt: skip
+    if receipts_given:
+        owner = Owner("refund", refund.id, held.family_id, ("refund", refund.refund_no))
+        receipts.check_unused(receipts.attach(owner, receipts_given, actor))
     _off_the_board(held, "paid_out", actor, note)
     refund_ending.succeeded(held, actor, before, remark=f"已由馆方以{METHODS[method]}退回", action="paid_out")
 

@@ -18,7 +18,7 @@ from app.domain.desk.models import Receipt, ReceiptBand, WalletAdjustment, Withd
 from app.domain.ledger import control
 from app.domain.ledger.models import WalletStatus
 from app.domain.ledger.service import lock_wallets
-from app.domain.orders.models import PaymentOrder
+from app.domain.orders.models import OfflinePayment, PaymentOrder, Refund
 from app.domain.people.models import Family, MemberStatus, Profile, ProfileStatus, User
 from app.domain.policy import service as policy
 from app.domain.policy.models import ChangeRequest
@@ -102,7 +102,12 @@ def _old_receipts(scope: Scope) -> int:
     before = clock.now() - timedelta(days=years * 366)
     asked = sa.select(WalletAdjustment.id).where(WalletAdjustment.family_id.in_(scope.families))
     paid_out = sa.select(Withdrawal.id).where(Withdrawal.wallet_id.in_(scope.wallets))
-    mine = sa.or_(_receipts.c.adjustment_id.in_(asked), _receipts.c.withdrawal_id.in_(paid_out))
+    taken = sa.select(OfflinePayment.id).where(OfflinePayment.order_id.in_(scope.orders))
+    given_back = sa.select(Refund.id).where(Refund.family_id.in_(scope.families))
+    mine = sa.or_(
+        _receipts.c.adjustment_id.in_(asked), _receipts.c.withdrawal_id.in_(paid_out),
+        _receipts.c.offline_id.in_(taken), _receipts.c.refund_id.in_(given_back),
+    )  # fmt: skip
     keys = list(db.session.scalars(sa.select(_receipts.c.id).where(mine, _receipts.c.created_at < before)))
     if keys:
         bands = ReceiptBand.__table__

@@ -71,10 +71,10 @@ def pay(
     rules.next_status(row.status, Event.PAY)
     if row.approved_by == actor.id:
         raise OwnApproval
-    rules.check_receipts(method, len(receipts_given))
+    receipts.check_given(method, len(receipts_given), "请上传这次打款的回单或截图")
     if receipts_given:
         owner = Owner("withdrawal", row.id, held.family_id)
-        rules.check_flags(receipts.attach(owner, receipts_given, actor))
+        receipts.check_unused(receipts.attach(owner, receipts_given, actor))
     row.paid_by, row.method, row.external_no = actor.id, method, number
     try:
         db.session.flush()

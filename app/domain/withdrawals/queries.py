@@ -14,6 +14,7 @@ from app.db import db
 from app.domain.audit import queries as audit_queries
 from app.domain.audit.actor import Actor
 from app.domain.desk import persons
+from app.domain.desk import queries as desk
 from app.domain.desk.models import Receipt, Withdrawal, WithdrawalStatus
 from app.domain.ledger.models import Wallet, WalletTransaction
 from app.domain.people.models import Family, Staff, User
@@ -170,7 +171,7 @@ def detail(withdrawal_id: int, actor: Actor) -> Detail | None:
         row=row,
         debit=_balances(row.debit_id),
         reversal=_balances(row.reversal_id),
-        receipts=_receipts_of(withdrawal_id),
+        receipts=desk.receipts_of("withdrawal", withdrawal_id),
         history=audit_queries.of_target("withdrawal", withdrawal_id),
         own_family=person is not None and persons.belongs_to(person, row.family_id),
         own_approval=row.approved_by is not None and row.approved_by == actor.id,
@@ -181,19 +182,3 @@ def _balances(transaction_id: int | None) -> sa.Row | None:
     query = sa.select(_tx.c.balance_before, _tx.c.balance_after, _tx.c.created_at, _family.c.name, _family.c.id)
     query = query.join(_wallet, _wallet.c.id == _tx.c.wallet_id).join(_family, _family.c.id == _wallet.c.family_id)
     return db.session.execute(query.where(_tx.c.id == transaction_id)).first()
-
-
-def _receipts_of(withdrawal_id: int) -> list[sa.Row]:
-    """Its receipts, with where the one lies that each looks like."""
-    other = _receipts.alias("other")
-    return list(
-        db.session.execute(
-            sa.select(
-                *_receipts.c, other.c.adjustment_id.label("flagged_adjustment"),
-                other.c.withdrawal_id.label("flagged_withdrawal"),
-            )
-            .outerjoin(other, other.c.id == _receipts.c.flagged_as)
-            .where(_receipts.c.withdrawal_id == withdrawal_id)
-            .order_by(_receipts.c.id)
-        )
-    )  # fmt: skip

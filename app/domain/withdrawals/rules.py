@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
 from decimal import Decimal
 from enum import StrEnum
 
@@ -37,8 +36,6 @@ STATUS_TEXTS = {
 }
 
 _EXTERNAL_NO = re.compile(r"[0-9A-Z_]{4,64}", re.ASCII)
-#: flags of a receipt that was there before (desk.receipts.Likeness)
-_USED = frozenset({"same", "same_pixels"})
 
 
 class Event(StrEnum):
@@ -116,18 +113,6 @@ def checked_payment_note(note: str, method: str) -> str | None:
     if method == PaymentMethod.CASH:
         return _words(note, "note", "付现金须写明谁在什么时候当面交给了谁", NOTE_MAX, "说明")
     return _words(note, "note", None, NOTE_MAX, "说明") or None
-
-
-def check_receipts(method: str, count: int) -> None:
-    """Every way of paying but cash leaves a receipt (as W13). Raises Invalid."""
-    if method != PaymentMethod.CASH and not count:
-        raise Invalid.field("receipts", "请上传这次打款的回单或截图")
-
-
-def check_flags(flags: Collection[str]) -> None:
-    """One receipt proves one payment. Raises Invalid."""
-    if _USED & set(flags):
-        raise Invalid.field("receipts", "这个凭证以前用过，请上传这次打款的回单")
 
 
 def _words(text: str, field: str, missing: str | None, most: int, label: str) -> str:

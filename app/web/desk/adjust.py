@@ -26,14 +26,13 @@ from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.domain.search import queries as search
 from app.errors import Conflict, DomainError, Forbidden, Invalid, Unavailable
-from app.flows import receipts
 from app.text import clean
 from app.web import labels
 from app.web.desk.blueprint import bp
 from app.web.errors import status_of
 from app.web.filters import money as money_text
 from app.web.forms import refusal
-from app.web.forms.desk import USUAL, AdjustForm, KeptFile, keep, kept_files, opened_now, seconds_since, uploads
+from app.web.forms.desk import USUAL, AdjustForm, KeptFile, keep_uploads, kept_files, opened_now, seconds_since
 from app.web.forms_token import request_key
 from app.web.permissions import current_actor, requires
 from app.web.rendering import redirect_or_fragment, render, toast, trigger, wants_fragment
@@ -79,7 +78,7 @@ def submit(family_id: int):
     proof.require_recent(current_actor())
     form, kept = AdjustForm(), kept_files()
     try:
-        kept += _new_files(kept)
+        keep_uploads(kept)
         wish = wish_of(form)
         confirmation = _confirmation(family_id, wish, kept)
         if not _is_confirmed(confirmation):
@@ -142,12 +141,6 @@ def wish_of(form: AdjustForm, *, whole: bool = True) -> Wish:
     if errors:
         raise Invalid(errors["amount"][0], errors=errors)
     return wish
-
-
-def _new_files(kept: list[KeptFile]) -> list[KeptFile]:
-    sent = uploads()
-    stored = receipts.keep(sent, actor=current_actor(), already=len(kept)) if sent else []
-    return [keep(upload.name, receipt) for upload, receipt in zip(sent, stored, strict=True)]
 
 
 def _confirmation(family_id: int, wish: Wish, kept: list[KeptFile]) -> Confirmation:
@@ -225,7 +218,6 @@ def _page(
         moved=error.message if isinstance(error, BalanceMoved) else None,
         recent=queries.page(AdjustmentFilter(family_id=family_id), limit=4).items,
         max_bytes=policy.get("receipt_max_bytes"), undo_minutes=_undo_minutes(), error=None,
-        left=rules.MAX_RECEIPTS - len(kept),
     )  # fmt: skip
 
 

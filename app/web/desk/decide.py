@@ -69,7 +69,7 @@ def add_receipts(adjustment_id: int):
 
     def bring() -> Outcome:
         proof.require_recent(current_actor())
-        already = len(queries.receipts_of(adjustment_id))
+        already = len(queries.receipts_of("adjustment", adjustment_id))
         stored = receipts.keep(uploads(), actor=current_actor(), already=already)
         return receipt_facts.add(
             adjustment_id=adjustment_id, receipts=stored, version=_version(form), actor=current_actor(),

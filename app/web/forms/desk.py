@@ -19,6 +19,7 @@ from wtforms.validators import InputRequired
 from app import clock
 from app.domain.desk import rules, words
 from app.domain.desk.receipts import NewReceipt
+from app.flows import receipts
 from app.flows.receipts import Upload
 from app.text import clean
 from app.web import labels
@@ -114,6 +115,15 @@ def kept_files() -> list[KeptFile]:
             name = note.pop("name")
             found[note["storage_key"]] = KeptFile(token, name, NewReceipt(**note))
     return list(found.values())
+
+
+def keep_uploads(kept: list[KeptFile]) -> list[NewReceipt]:
+    """Store what came with this form and return all receipts that it now has; `kept` grows, so that a form that is
+    refused shows them again. Raises Invalid, Unavailable."""
+    sent = uploads()
+    stored = receipts.keep(sent, actor=current_actor(), already=len(kept)) if sent else []
+    kept.extend(keep(upload.name, new) for upload, new in zip(sent, stored, strict=True))
+    return [file.receipt for file in kept]
 
 
 def uploads() -> list[Upload]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask_wtf.file import MultipleFileField
 from wtforms import BooleanField, HiddenField, RadioField, StringField, TextAreaField
 from wtforms.validators import InputRequired
 
@@ -24,10 +25,11 @@ class RefundForm(TokenForm):
 
 
 class HandForm(TokenForm):
-    """Money by hand, in or out: how, its number, and who gave it to whom."""
+    """Money by hand, in or out: how, its number and receipt, and who gave it to whom."""
 
     method = RadioField("方式", choices=labels.select_choices("payment_method", *_METHODS), validate_choice=False)
     external_no = StringField("单号", description="转账或刷卡单号；现金留空。")
+    receipts = MultipleFileField("凭证")
     note = TextAreaField("说明")
     version = HiddenField()
 

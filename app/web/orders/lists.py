@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import Response, abort, request, url_for
 
 from app.db import db
 from app.domain.audit import actions
+from app.domain.desk import queries as desk
 from app.domain.orders import desk_queries, desk_refunds
 from app.domain.orders.desk_queries import OrderFilter
 from app.domain.people.roles import Permission
+from app.domain.policy import service as policy
 from app.errors import Invalid, Unavailable
 from app.flows import payments
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.errors import status_of
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links, text_arg
 from app.web.forms import refusal
+from app.web.forms.desk import KeptFile
 from app.web.forms.orders import HandForm, NoteForm, QuestionForm
 from app.web.labels import LABELS
 from app.web.orders import deciding
@@ -107,8 +110,9 @@ offer("orders", "订单", Permission.ORDER_VIEW, _taken, (
 ))  # fmt: skip
 
 
-def detail_context(order_id: str) -> dict:
-    """What the order's templates need. Aborts with 404 for one that does not exist."""
+def detail_context(order_id: str, kept: Sequence[KeptFile] = ()) -> dict:
+    """What the order's templates need; `kept` are files of a form that is shown again. Aborts with 404 for one that
+    does not exist."""
     detail = desk_queries.detail(order_id)
     if detail is None:
         abort(404)
@@ -116,13 +120,15 @@ def detail_context(order_id: str) -> dict:
     own = actor.family_id is not None and actor.family_id == detail.line.row.family_id
     return {
         "detail": detail, "refunds": desk_refunds.of_order(detail.line.id), "actions": actions, "error": None,
-        "own_family": own, "hand": HandForm(formdata=None), "note": NoteForm(formdata=None),
+        "own_family": own, "hand": HandForm(formdata=None), "note": NoteForm(formdata=None), "kept": kept,
+        "receipts": desk.receipts_of("offline", *(entry.id for entry in detail.offline)),
+        "max_bytes": policy.get("receipt_max_bytes"),
     }  # fmt: skip
 
 
-def decided(order_id: str, act: Callable[[], str], **forms) -> Response:
+def decided(order_id: str, act: Callable[[], str], kept: Sequence[KeptFile] = (), **forms) -> Response:
     """Do it and show the order as it now is."""
     return deciding.decided(
-        act, lambda: detail_context(order_id), url=url_for("orders.show", order_id=order_id),
+        act, lambda: detail_context(order_id, kept), url=url_for("orders.show", order_id=order_id),
         page="orders/order.html", fragment="orders/_detail.html", **forms,
     )  # fmt: skip

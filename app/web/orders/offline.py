@@ -6,7 +6,9 @@ from flask import abort
 
 from app.domain.orders import desk_queries
 from app.domain.orders import offline as taking
+from app.domain.people import proof
 from app.domain.people.roles import Permission
+from app.web.forms.desk import keep_uploads, kept_files
 from app.web.forms.orders import HandForm, NoteForm
 from app.web.forms_token import request_key
 from app.web.orders.blueprint import bp
@@ -18,16 +20,18 @@ from app.web.permissions import current_actor, requires
 @requires(Permission.ORDER_ASK)
 def ask_offline(order_id: str):
     """Say that the money was taken; nothing is paid until another confirms it."""
-    form = HandForm()
+    form, kept = HandForm(), kept_files()
 
     def ask() -> str:
+        proof.require_recent(current_actor())
         taking.ask(
             order_id=order_id, method=form.method.data or "", external_no=form.external_no.data,
-            note=form.note.data or "", actor=current_actor(), request_key=request_key("orders.offline", form),
+            receipts_given=keep_uploads(kept), note=form.note.data or "", actor=current_actor(),
+            request_key=request_key("orders.offline", form),
         )  # fmt: skip
         return "已登记线下收款 ¥200.00，等待另一位同事确认"
 
-    return decided(order_id, ask, hand=form)
+    return decided(order_id, ask, kept, hand=form)
 
 
 @bp.post("/orders/offline/<int:offline_id>/approve")

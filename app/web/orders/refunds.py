@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import Response, abort, url_for
 
 from app.domain.audit import actions
+from app.domain.desk import queries as desk
 from app.domain.orders import desk_refunds, refund_hand, refund_progress
 from app.domain.orders import refunds as asking
 from app.domain.orders.desk_refunds import RefundFilter
 from app.domain.orders.models import RefundStatus, RefundTo
+from app.domain.people import proof
 from app.domain.people.roles import Permission
+from app.domain.policy import service as policy
 from app.flows import refunds as flow
 from app.web.choosing import choosable
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer
 from app.web.filter_args import choice_arg, date_arg, int_arg, page_links
+from app.web.forms.desk import KeptFile, keep_uploads, kept_files
 from app.web.forms.orders import HandForm, NoteForm
 from app.web.forms_token import request_key
 from app.web.labels import LABELS
@@ -119,16 +123,18 @@ def retry_refund(refund_no: str):
 @requires(Permission.CASE_SETTLE)
 def pay_out_refund(refund_no: str):
     """The money was given back by hand."""
-    form = HandForm()
+    form, kept = HandForm(), kept_files()
 
     def pay_out() -> str:
+        proof.require_recent(current_actor())
         flow.pay_out(
             refund_no=refund_no, method=form.method.data or "", external_no=form.external_no.data,
-            note=form.note.data or "", version=_version(form), **_by("refunds.pay_out", form),
+            receipts_given=keep_uploads(kept), note=form.note.data or "", version=_version(form),
+            **_by("refunds.pay_out", form),
         )  # fmt: skip
         return "已登记人工退款，并通知家长"
 
-    return _decided(refund_no, pay_out, hand=form)
+    return _decided(refund_no, pay_out, kept, hand=form)
 
 
 @bp.post("/refunds/<refund_no>/close")
@@ -183,18 +189,21 @@ def _version(form) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 
-def _decided(refund_no: str, act: Callable[[], str], **forms) -> Response:
+def _decided(refund_no: str, act: Callable[[], str], kept: Sequence[KeptFile] = (), **forms) -> Response:
     """Do it and show the refund as it now is."""
     return deciding.decided(
-        act, lambda: _context(refund_no), url=url_for("orders.refund", refund_no=refund_no),
+        act, lambda: _context(refund_no, kept), url=url_for("orders.refund", refund_no=refund_no),
         page="orders/refund.html", fragment="orders/_refund.html", **forms,
     )  # fmt: skip
 
 
-def _context(refund_no: str) -> dict:
+def _context(refund_no: str, kept: Sequence[KeptFile] = ()) -> dict:
     detail = desk_refunds.detail(refund_no, current_actor())
     if detail is None:
         abort(404)
     hand = HandForm(formdata=None, method="cash" if detail.row.refund_to == RefundTo.CASH else None)
     forms = {"note": NoteForm(formdata=None), "closing": NoteForm(formdata=None), "hand": hand}
-    return {"detail": detail, "actions": actions, "error": None, "wechat_words": WECHAT_WORDS, **forms}
+    return {
+        "detail": detail, "actions": actions, "error": None, "wechat_words": WECHAT_WORDS, "kept": kept,
+        "receipts": desk.receipts_of("refund", detail.row.id), "max_bytes": policy.get("receipt_max_bytes"), **forms,
+    }  # fmt: skip

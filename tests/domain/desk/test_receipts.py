@@ -98,7 +98,7 @@ def test_five_at_most_and_each_once(finance, family):
     assert add(asked, finance, twin, receipt("twin")).status == "pending"
     with pytest.raises(Invalid, match="已经在"):
         add(asked, finance, receipt("twin"))
-    assert len(queries.receipts_of(asked.adjustment_id)) == 5
+    assert len(queries.receipts_of("adjustment", asked.adjustment_id)) == 5
     with pytest.raises(Invalid, match="最多 5 个"):
         ask(finance, family, payment_method="pos", receipts=[receipt() for _ in range(6)])
 
@@ -118,16 +118,13 @@ def test_a_receipt_used_before_needs_approval(finance, family, second, flag, rea
     used = ask(finance, family, "100", payment_method="pos", receipts=[receipt("one", look=("0" * 16, DETAIL))])
     assert used.status == "completed"
     again = ask(finance, make_family(), "100", payment_method="pos", receipts=[second()])
-    (kept,) = queries.receipts_of(again.adjustment_id)
+    (kept,) = queries.receipts_of("adjustment", again.adjustment_id)
     assert kept.flag == flag
     if flag is None:
         assert again.status == "completed"
         return
     assert (again.status, again.approval_reasons) == ("pending", (reason,))
-    assert (kept.flagged_adjustment, kept.flagged_as) == (
-        used.adjustment_id,
-        queries.receipts_of(used.adjustment_id)[0].id,
-    )
+    assert kept.flagged_as == queries.receipts_of("adjustment", used.adjustment_id)[0].id
 
 
 def test_a_flag_that_comes_later_is_a_reason_too(front, manager, family):
@@ -176,3 +173,14 @@ def test_reminded_after_two_hours_then_daily(finance, family):
         adjustments.withdraw(adjustment_id=asked.adjustment_id, reason="x", actor=actor_of(finance))
         assert reminders.remind_missing_receipts() == 0
         assert reminders._remind(adjustment_id=asked.adjustment_id) is False
+
+
+def test_a_transfer_leaves_a_receipt_and_each_proves_one_payment():
+    receipts.check_given("cash", 0, "请上传回单")
+    receipts.check_given("alipay", 1, "请上传回单")
+    with pytest.raises(Invalid, match="回单"):
+        receipts.check_given("alipay", 0, "请上传回单")
+    receipts.check_unused({"looks_alike"})
+    for flag in ("same", "same_pixels"):
+        with pytest.raises(Invalid, match="以前用过"):
+            receipts.check_unused({flag})

@@ -7,12 +7,14 @@ import pytest
 from app.db import db
 from app.domain.audit.models import AuditEntry
 from app.domain.desk.errors import NotTheAuthor, OwnFamily
+from app.domain.desk.queries import receipts_of
 from app.domain.orders import offline, refunds
 from app.domain.orders.errors import OrderNotPayable, OwnRefund
 from app.domain.orders.models import OfflinePayment, PaymentTransaction
 from app.domain.outbox.models import Notification
 from app.errors import Conflict, Forbidden, Invalid, InvalidState, NotFound, StepUpRequired
 from app.money import parse
+from tests.domain.desk.desk import receipt
 from tests.domain.orders import steps
 from tests.factories import make_family
 from tests.portal import actor_of, make_staff
@@ -44,7 +46,7 @@ def ask(staff, order_id, **changes):
 
 
 def test_asked_and_confirmed_it_pays_the_order_and_seats_it(order_id, front, manager):
-    entry = ask(front, order_id, method="pos", external_no="88 0012-34")
+    entry = ask(front, order_id, method="pos", external_no="88 0012-34", receipts_given=[receipt()])
     assert steps.row(order_id).status == "pending"
     assert db.session.get(OfflinePayment, entry).external_no == "88001234"
     assert db.session.query(Notification).filter_by(type="staff.offline_asked").count() == 1
@@ -120,6 +122,8 @@ def test_a_paid_order_takes_no_more(order_id, family, front, manager):
         ({"method": "cash", "external_no": "1234"}, "external_no"),
         ({"method": "pos"}, "external_no"),
         ({"method": "pos", "external_no": "<script>"}, "external_no"),
+        ({"method": "pos", "external_no": "8800"}, "receipts"),
+        ({"receipts_given": [receipt() for _ in range(6)]}, "receipts"),
     ],
 )
 def test_what_is_wrong_is_said(order_id, front, changes, field):
@@ -127,6 +131,17 @@ def test_what_is_wrong_is_said(order_id, front, changes, field):
         ask(front, order_id, **changes)
     assert list(refusal.value.errors) == [field]
     assert db.session.query(OfflinePayment).count() == 0
+
+
+def test_its_receipt_is_kept_and_the_second_person_sees_that_it_was_used(order_id, front, manager):
+    first = ask(front, order_id, method="pos", external_no="8800", receipts_given=[receipt("slip")])
+    offline.withdraw(offline_id=first, actor=actor_of(front))
+    again = ask(front, order_id, method="pos", external_no="8801", receipts_given=[receipt("slip")])
+    before, now = receipts_of("offline", first, again)
+    assert (before.offline_id, before.flag) == (first, None)
+    assert (now.offline_id, now.flag, now.flagged_as) == (again, "same", before.id)
+    assert db.session.query(AuditEntry).filter_by(target_id=order_id, action="order.receipt_added").count() == 2
+    assert receipts_of("offline") == []
 
 
 def test_what_is_not_there(front, manager):

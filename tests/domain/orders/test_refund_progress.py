@@ -13,15 +13,19 @@ from app import clock
 from app.db import db
 from app.domain.audit.models import AuditEntry
 from app.domain.cases.models import CaseKind, MoneyCase
-from app.domain.orders import refund_hand, refund_progress, refunds
+from app.domain.desk.models import Receipt
+from app.domain.desk.queries import receipts_of
+from app.domain.orders import offline, refund_hand, refund_progress, refunds
 from app.domain.orders.errors import OwnRefund
 from app.domain.orders.models import TrialClaim
 from app.domain.orders.notifications import Received
 from app.domain.orders.refund_progress import Word
 from app.domain.outbox.models import Notification
 from app.errors import Forbidden, Invalid, InvalidState
+from tests.domain.desk.desk import receipt
 from tests.domain.orders import steps
 from tests.domain.orders.refunds import MINUTE, actions, approved, kept_back, paid_trial, row, say, sent
+from tests.factories import make_family
 from tests.portal import actor_of, make_staff
 
 
@@ -276,12 +280,14 @@ def test_silence_is_tried_on_and_reaches_the_board(paid):
 def test_paid_out_by_hand_by_another_than_who_asked(paid):
     refund_no = sent(paid)
     say(refund_no, "ABNORMAL")
+    slip = receipt("slip")
     given = {"method": "bank_transfer", "external_no": "2026 1121-0001", "note": "李店长转账给家长"}
+    given["receipts_given"] = [slip]
     with pytest.raises(OwnRefund):
         refund_hand.pay_out(refund_no=refund_no, actor=actor_of(paid.finance), **given)
     with pytest.raises(Forbidden):
         refund_hand.pay_out(refund_no=refund_no, actor=actor_of(make_staff("front_desk")), **given)
-    for wrong in ({"method": "none"}, {"external_no": ""}, {"note": " "}, {"method": "cash"}):
+    for wrong in ({"method": "none"}, {"external_no": ""}, {"note": " "}, {"method": "cash"}, {"receipts_given": []}):
         with pytest.raises(Invalid):
             refund_hand.pay_out(refund_no=refund_no, actor=actor_of(paid.manager), **given | wrong)
     refund_hand.pay_out(refund_no=refund_no, actor=actor_of(paid.manager), **given)
@@ -291,9 +297,24 @@ def test_paid_out_by_hand_by_another_than_who_asked(paid):
     assert (case.status, case.settled_as, case.settled_by, case.settle_note) == (
         "settled", "paid_out", paid.manager.id, "李店长转账给家长",
     )  # fmt: skip
-    assert actions(refund_no)[-1] == "refund.paid_out"
+    assert actions(refund_no)[-2:] == ["refund.receipt_added", "refund.paid_out"]
+    assert receipts_of("refund", done.id)[0].sha256 == slip.sha256
     say(refund_no, "SUCCESS")  # and now WeChat moves it too: twice is a person's business
     assert steps.open_cases() == [CaseKind.UNKNOWN_REFUND]
+
+
+def test_a_receipt_of_another_payment_proves_nothing(paid):
+    refund_no = sent(paid)
+    say(refund_no, "ABNORMAL")
+    given = {"method": "alipay", "external_no": "8800", "note": "转账"}
+    order_id = steps.order(make_family(), steps.trial_session())
+    other = offline.ask(order_id=order_id, receipts_given=[receipt("slip")], actor=actor_of(paid.finance), **given)
+    with pytest.raises(Invalid, match="以前用过"):
+        refund_hand.pay_out(
+            refund_no=refund_no, receipts_given=[receipt("slip")], actor=actor_of(paid.manager), **given
+        )
+    assert row(refund_no).status == "failed"
+    assert len(receipts_of("offline", other)) == db.session.query(Receipt).count() == 1
 
 
 def test_closed_by_hand_with_a_reason_it_gives_the_amount_free(paid):
