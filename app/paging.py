@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,11 +17,11 @@ COUNT_CAP = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in the order asked for; `newer` and `older` are the ids to go on from, None at the ends."""
+    """Rows in the order asked for; `newer` and `older` are the ids or positions to go on from, None at the ends."""
 
     items: Sequence[Any]
-    newer: int | None
-    older: int | None
+    newer: int | str | None
+    older: int | str | None
 
 
 def keyset(
@@ -46,6 +48,48 @@ def keyset(
     if upwards:
         return Page(items, high if more else None, low if after is not None else None)
     return Page(items, high if before is not None else None, low if more else None)
+
+
+def keyset_by_time(
+    query: sa.Select, time_column, id_column, *, before: str | None = None, after: str | None = None, limit: int = 50
+) -> Page:  # fmt: skip
+    """One page of `query` by a time and then by the id, the earliest first. `newer` and `older` are positions in words,
+    which come back as `after` and `before`; a position that no page gave counts as none.
+
+    The rows carry id and time by the columns' names.
+    """
+    above, below = _position(after), _position(before)
+    backwards = below is not None and above is None
+    # The first half of each alone lets the index of the time be entered at the right place.
+    if above is not None:
+        beyond = sa.or_(time_column > above[0], id_column > above[1])
+        query = query.where(time_column >= above[0], beyond)
+    elif below is not None:
+        beyond = sa.or_(time_column < below[0], id_column < below[1])
+        query = query.where(time_column <= below[0], beyond)
+    order = (time_column.desc(), id_column.desc()) if backwards else (time_column, id_column)
+    found = list(db.session.execute(query.order_by(*order).limit(limit + 1)))
+    more, found = len(found) > limit, found[:limit]
+    if not found:
+        return Page([], None, None)
+    found = found[::-1] if backwards else found
+
+    def place(row: sa.Row) -> str:
+        return f"{(getattr(row, time_column.key) - _EPOCH) // _TICK}-{getattr(row, id_column.key)}"
+
+    later = place(found[-1]) if more or backwards else None
+    sooner = place(found[0]) if above is not None or (backwards and more) else None
+    return Page(found, later, sooner)
+
+
+#: microseconds since 1970, and an id
+_POSITION = re.compile(r"([0-9]{1,16})-([0-9]{1,18})")
+_EPOCH, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+def _position(text: str | None) -> tuple[datetime, int] | None:
+    found = _POSITION.fullmatch(text or "")
+    return None if found is None else (_EPOCH + int(found[1]) * _TICK, int(found[2]))
 
 
 def capped_count(query: sa.Select, cap: int = COUNT_CAP) -> int:

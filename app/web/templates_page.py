@@ -23,11 +23,12 @@ from app.web.rendering import hx_redirect, render, toast
 def register(bp: Blueprint) -> None:
     """Put the pages under the settings' blueprint."""
     bp.add_url_rule("/templates", "templates", templates)
-    bp.add_url_rule("/templates/<kind>", "template", template, methods=["GET", "POST"])
+    bp.add_url_rule("/templates/<kind>", "template", template)
+    bp.add_url_rule("/templates/<kind>", "change_template", change_template, methods=["POST"])
     bp.add_url_rule("/templates/<kind>/restore", "restore_template", restore_template, methods=["POST"])
 
 
-@requires(Permission.TEMPLATE_EDIT)
+@requires(Permission.TEMPLATE_VIEW)
 def templates():
     """All sixteen types."""
     lines = wordings.all_templates()
@@ -35,13 +36,20 @@ def templates():
     return render("settings/templates.html", lines=lines, samples=samples)
 
 
-@requires(Permission.TEMPLATE_EDIT)
+@requires(Permission.TEMPLATE_VIEW)
 def template(kind: str):
-    """One type: a preview, and its words to change. `preview` in a post shows without keeping."""
+    """One type: a preview, and for who may its words to change."""
+    shown = wordings.template(kind)
+    return _page(shown, template_form(shown))
+
+
+@requires(Permission.TEMPLATE_EDIT)
+def change_template(kind: str):
+    """Other words for one type; with `preview` they are shown without being kept."""
     shown = wordings.template(kind)
     form = template_form(shown)
-    if request.method != "POST" or not form.validate():
-        return _page(shown, form, status=422 if form.errors else 200)
+    if not form.validate():
+        return _page(shown, form, status=422)
     words = asked_words(form, shown.kind)
     try:
         if "preview" in request.form:

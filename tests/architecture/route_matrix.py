@@ -165,7 +165,7 @@ ROUTES: dict[str, str] = {
     "POST /bookings/<int:booking_id>/cancel": _DESK,
     "GET /bookings/<int:booking_id>/leave": _DESK,
     "POST /bookings/<int:booking_id>/leave": _DESK,
-    "GET /late-refunds": "finance manager",
+    "GET /late-refunds": "finance manager auditor",
     "POST /late-refunds/<int:request_id>/approve": "finance manager",
     "POST /late-refunds/<int:request_id>/reject": "finance manager",
     "POST /late-refunds/<int:request_id>/withdraw": "finance manager",
@@ -244,8 +244,8 @@ ROUTES: dict[str, str] = {
     "GET /settings/policies/requests/<int:request_id>/reject": "manager",
     "POST /settings/policies/requests/<int:request_id>/reject": "manager",
     "POST /settings/policies/requests/<int:request_id>/withdraw": "manager",
-    "GET /settings/templates": "manager",
-    "GET /settings/templates/<kind>": "manager",
+    "GET /settings/templates": "manager auditor",
+    "GET /settings/templates/<kind>": "manager auditor",
     "POST /settings/templates/<kind>": "manager",
     "POST /settings/templates/<kind>/restore": "manager",
     # audit, system
@@ -286,6 +286,7 @@ ROUTES: dict[str, str] = {
     "GET /waitlist/releases": _READ_FAMILIES,
     "GET /waitlist/releases/<int:release_id>": _READ_FAMILIES,
     # makeups
+    "GET /makeups/minutes": _READ_FAMILIES,
     "GET /makeups": _READ_FAMILIES,
     "GET /makeups/<int:credit_id>": _READ_FAMILIES,
     "POST /makeups/<int:credit_id>/<act>": _DESK,

@@ -15,7 +15,7 @@ from app.db import db, transaction
 from app.domain.bookings.models import Booking
 from app.domain.catalog.models import CourseSchedule
 from app.domain.credits import minutes
-from app.domain.credits.models import CompensationHistory, MakeupCredit, MakeupRequest
+from app.domain.credits.models import CompensationHistory, CompensationLot, MakeupCredit, MakeupRequest
 from app.domain.makeups import asking
 from app.domain.outbox.models import Notification
 from app.domain.waitlist.models import WaitlistEntry
@@ -88,6 +88,28 @@ def test_the_list_its_filters_and_the_count_in_the_navigation(front):
     home = words(front.get("/"))
     assert re.search(r"待安排的补课\s*1", home)
     assert re.search(r"目前没有：.*即将到期的待补课", home)
+
+
+def test_whose_minutes_end_when(front, manager):
+    assert "没有课时补偿" in words(front.get("/makeups/minutes"))
+    one, two = Away(), Away()
+    for student, given in ((one, "30"), (two, "45")):
+        manager.post(f"/makeups/students/{student.profile_id}/minutes",
+                     {"direction": "1", "minutes": given, "reason": "停电"})  # fmt: skip
+    with transaction():
+        soon = sa.update(CompensationLot).where(CompensationLot.profile_id == two.profile_id)
+        db.session.execute(soon.values(expires_at=clock.now() + 2 * DAY))
+    every = front.get("/makeups/minutes")
+    assert "可用的课时补偿75 分钟" in words(every)
+    order = dict.fromkeys(re.findall(r"/makeups/students/(\d+)\"", text(every)))
+    assert [int(found) for found in order] == [two.profile_id, one.profile_id]
+    ending = front.get("/makeups/minutes?ending=3")
+    assert ("共 1 笔" in words(ending), "3 天内到期45 分钟1 位学员" in words(ending)) == (True, True)
+    assert f"/makeups/students/{one.profile_id}" not in text(ending)
+    assert "没有即将到期的课时补偿" in words(front.get("/makeups/minutes?ending=1"))
+    assert front.get("/makeups/minutes?ending=x&before=1-x&after=%27").status_code == 200
+    taken = manager.post("/exports/makeup-minutes?ending=3", {"format": "csv"}).get_data(as_text=True)
+    assert (",45,45," in taken, ",30,30," in taken) == (True, False)
 
 
 def test_the_list_as_a_file(app):

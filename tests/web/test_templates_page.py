@@ -136,6 +136,13 @@ def test_figures_cannot_be_changed(app):
     assert wordings.of("arrears") == {}
 
 
-@pytest.mark.parametrize(("role", "status"), [("finance", 403), ("admin", 403), ("auditor", 403), ("manager", 200)])
-def test_who_may_change(app, role, status):
+@pytest.mark.parametrize(("role", "status"), [("finance", 403), ("admin", 403), ("auditor", 200), ("manager", 200)])
+def test_who_may_read(app, role, status):
     assert Browser(app).sign_in(role).get("/settings/templates").status_code == status
+
+
+def test_an_auditor_reads_and_changes_nothing(app):
+    auditor = Browser(app).sign_in("auditor")
+    page = auditor.get("/settings/templates/arrears").get_data(as_text=True)
+    assert ("微信服务通知" in page, "保存文字" in page, "恢复原文" in page) == (True, False, False)
+    assert auditor.post("/settings/templates/arrears", {"remark": "请来充值"}).status_code == 403

@@ -19,7 +19,7 @@ from app.domain.bookings.models import Booking, BookingStatus
 from app.domain.cases.models import MoneyCase
 from app.domain.changes import two_families
 from app.domain.changes.errors import FamilyMerged, NotEnough, OpenItems
-from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest
+from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest, RequestStatus
 from app.domain.desk import persons
 from app.domain.desk.errors import BalanceMoved
 from app.domain.ledger import merging
@@ -157,6 +157,8 @@ def move_profile(
             CompensationLot, db.session.scalars(sa.select(_lots.c.id).where(_lots.c.profile_id == profile_id))
         )
     ]
+    asked = sa.and_(_asked.c.credit_id == _c.c.id, _asked.c.status == RequestStatus.OPEN)
+    requests = lock_rows(MakeupRequest, db.session.scalars(sa.select(_asked.c.id).join(_c, asked).where(mine)))
     _lock_wallets(pair)
     check_amount(amount, pair.out.balance)
     profile.family_id = to_family_id
@@ -164,6 +166,7 @@ def move_profile(
     execute(_b.update().where(_b.c.id.in_(bookings)).values(family_id=to_family_id))
     execute(_c.update().where(mine).values(family_id=to_family_id))
     execute(_lots.update().where(_lots.c.id.in_(lots)).values(family_id=to_family_id))
+    execute(_asked.update().where(_asked.c.id.in_([row.id for row in requests])).values(family_id=to_family_id))
     execute(_waits.update().where(_waits.c.live_profile_id == profile_id).values(family_id=to_family_id))
     return _finish_move(pair, "profile", profile_id, "学员", len(bookings), amount, actor, request_key)
 

@@ -66,6 +66,10 @@ _OPEN_THINGS = (
         "还有从这个钱包扣费、尚未上的预约",
     ),
     (
+        "SELECT 1 FROM waitlist_entries WHERE family_id = :family AND status IN ('waiting', 'offered')",
+        "还有未结束的候补",
+    ),
+    (
         "SELECT 1 FROM makeup_credits WHERE family_id = :family AND status = 'available' AND valid_until > :now",
         "还有未用的待补课",
     ),

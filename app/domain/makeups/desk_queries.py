@@ -6,10 +6,9 @@ fifty.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,16 +20,13 @@ from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType
 from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest, RequestStatus
 from app.domain.people.models import Family, Level, Profile, ProfileStatus
 from app.domain.policy import service as policy
-from app.paging import Listing, Page, capped_count
+from app.paging import Listing, Page, capped_count, keyset_by_time
 
 _k, _p, _f, _l, _b = (model.__table__ for model in (MakeupCredit, Profile, Family, Level, Booking))
 _s, _c, _t, _h = (model.__table__ for model in (CourseSchedule, Course, CourseType, Coach))
 _r, _lots = MakeupRequest.__table__, CompensationLot.__table__
 
 PER_PAGE = 50
-#: a place in the list by the end of credits: microseconds since 1970, and the credit's id
-_POSITION = re.compile(r"([0-9]{1,16})-([0-9]{1,18})")
-_EPOCH, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 # ── the list ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,25 +111,8 @@ def _with_minutes(now: datetime) -> sa.Select:
 
 def page(asked: CreditFilter, *, before: str | None = None, after: str | None = None, limit: int = PER_PAGE) -> Page:
     """One page, what ends first on top. `before` and `after` are positions that a page gave; others count as none."""
-    above, below = _position(after), _position(before)
-    query = select(asked)
-    backwards = below is not None and above is None
-    # The first half of each alone lets the index of state and end be entered at the right place.
-    if above is not None:
-        beyond = sa.or_(_k.c.valid_until > above[0], _k.c.id > above[1])
-        query = query.where(_k.c.valid_until >= above[0], beyond)
-    elif below is not None:
-        beyond = sa.or_(_k.c.valid_until < below[0], _k.c.id < below[1])
-        query = query.where(_k.c.valid_until <= below[0], beyond)
-    order = (_k.c.valid_until.desc(), _k.c.id.desc()) if backwards else (_k.c.valid_until, _k.c.id)
-    found = list(db.session.execute(query.order_by(*order).limit(limit + 1)))
-    more, found = len(found) > limit, found[:limit]
-    if not found:
-        return Page([], None, None)
-    found = found[::-1] if backwards else found
-    later = _place(found[-1]) if more or backwards else None
-    sooner = _place(found[0]) if above is not None or (backwards and more) else None
-    return Page(_rows([row.id for row in found]), later, sooner)
+    found = keyset_by_time(select(asked), _k.c.valid_until, _k.c.id, before=before, after=after, limit=limit)
+    return replace(found, items=_rows([row.id for row in found.items])) if found.items else found
 
 
 def _rows(ids: list[int]) -> list[sa.Row]:
@@ -177,15 +156,6 @@ def every(asked: CreditFilter) -> Listing:
             last = found.newer
 
     return Listing(pieces, lambda: capped_count(select(asked), cap=2**62))
-
-
-def _place(row: sa.Row) -> str:
-    return f"{(row.valid_until - _EPOCH) // _TICK}-{row.id}"
-
-
-def _position(text: str | None) -> tuple[datetime, int] | None:
-    found = _POSITION.fullmatch(text or "")
-    return None if found is None else (_EPOCH + int(found[1]) * _TICK, int(found[2]))
 
 
 def count(asked: CreditFilter) -> int:

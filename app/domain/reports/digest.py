@@ -10,8 +10,8 @@ from app import clock, money
 from app.db import db, db_now, transactional
 from app.domain.bookings.models import LIVE, Booking
 from app.domain.catalog.models import CourseSchedule
-from app.domain.credits.models import CompensationLot
 from app.domain.makeups import desk_queries as makeups
+from app.domain.makeups import lots
 from app.domain.makeups.desk_queries import CreditFilter
 from app.domain.outbox import service as outbox
 from app.domain.outbox.models import Channel, Notification, Status
@@ -27,8 +27,7 @@ LATE = timedelta(hours=4)
 #: [label, value, path]
 Line = list[str]
 
-_lots, _n = CompensationLot.__table__, Notification.__table__
-_b, _s = Booking.__table__, CourseSchedule.__table__
+_b, _s, _n = Booking.__table__, CourseSchedule.__table__, Notification.__table__
 
 
 def send() -> bool:
@@ -52,14 +51,15 @@ def _send(*, day: str) -> bool:
 def lines() -> list[Line]:
     """What waits now; what counts nothing is left out. Each path leads to the rows that its line counts."""
     owing, waits = home.arrears(), waiting.count(waiting.NAMES)
-    minutes, students = _minutes_ending()
+    ending = lots.left(ENDING_DAYS)
     yesterday = clock.today() - timedelta(days=1)
     found = (
         (owing.families, "欠费", f"{owing.families} 户，合计 {money.yuan(owing.total)}", "/arrears"),
         (waits["arrears_tasks"], "长期欠费待联系", "{} 户", "/arrears?show=late"),
         (makeups.count(CreditFilter(ending=ENDING_DAYS)), f"{ENDING_DAYS} 天内到期的待补课", "{} 次",
          f"/makeups?ending={ENDING_DAYS}"),
-        (minutes, f"{ENDING_DAYS} 天内到期的课时补偿", f"{students} 位学员，共 {minutes} 分钟", "/makeups?minutes=1"),
+        (ending.minutes, f"{ENDING_DAYS} 天内到期的课时补偿", f"{ending.students} 位学员，共 {ending.minutes} 分钟",
+         f"/makeups/minutes?ending={ENDING_DAYS}"),
         (_unreached(), "微信联系不上、今天有课的家长", "{} 位", f"/notices?channel=in_app&from={yesterday}"),
         (waits["cases"], "资金异常", "{} 项", "/exceptions"),
         (waits["differences"], "对账差异", "{} 条", "/reconcile"),
@@ -74,16 +74,6 @@ def lines() -> list[Line]:
          f"/reports/insiders?from={yesterday}&to={yesterday}"),
     )  # fmt: skip
     return [[label, words.format(count), path] for count, label, words, path in found if count]
-
-
-def _minutes_ending() -> tuple[int, int]:
-    """Minutes that end soon, and how many students have them."""
-    now = clock.now()
-    query = sa.select(
-        sa.func.coalesce(sa.func.sum(_lots.c.minutes_left), 0), sa.func.count(_lots.c.profile_id.distinct())
-    ).where(_lots.c.minutes_left > 0, _lots.c.expires_at > now, _lots.c.expires_at <= now + timedelta(days=ENDING_DAYS))
-    minutes, students = db.session.execute(query).one()
-    return int(minutes), students
 
 
 def _unreached() -> int:

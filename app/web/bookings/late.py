@@ -28,7 +28,7 @@ ALL = "all"
 
 
 @bp.get("/late-refunds")
-@requires(Permission.LATE_REFUND)
+@requires(Permission.LATE_REFUND_VIEW)
 def late_refunds():
     """What waits for a second person; with a filter also what was decided."""
     asked = _asked()
@@ -90,7 +90,7 @@ def _taken() -> Taking:
     return Taking(staff_queries.every_late_refund(status), in_words({"status": status}, status="late_refund_status"))
 
 
-offer("late-refunds", "逾时退款", Permission.LATE_REFUND, _taken, (
+offer("late-refunds", "逾时退款", Permission.LATE_REFUND_VIEW, _taken, (
     Column("编号", "id", Kind.NUMBER), Column("申请时间", "row.asked_at", Kind.TIME),
     Column("家庭编号", "row.family_id", Kind.NUMBER), Column("家庭", "row.family_name"),
     Column("学员", "row.student"), Column("课程", "session.course_name"),

@@ -16,11 +16,13 @@ from app.domain.bookings.models import Booking
 from app.domain.bookings.rules import Event
 from app.domain.changes import families, two_families
 from app.domain.changes.errors import FamilyMerged, NotEnough
-from app.domain.credits.models import MakeupCredit
+from app.domain.credits.errors import CreditNotFound
+from app.domain.credits.models import MakeupCredit, MakeupRequest
 from app.domain.desk.errors import OwnFamily
 from app.domain.ledger import control, verify
 from app.domain.ledger.errors import WalletFrozen
 from app.domain.ledger.models import Wallet, WalletTransaction
+from app.domain.makeups import asking
 from app.domain.outbox.models import Notification
 from app.domain.people.models import User
 from app.domain.search import queries as search
@@ -86,6 +88,24 @@ def test_a_student_takes_what_is_to_come_along(finance):
     cancel.cancel(booking_id=coming, actor=parent)
     assert balances(source, target) == [before[0] + 200, 0]
     assert verify.run(full=True, keep_anchor=False).sound
+
+
+def test_who_asked_for_a_makeup_class_is_answered_in_the_new_family(finance):
+    source, target = make_family(students=("韩梅", "韩松"), balance="900.00"), make_family(parent="韩爸爸", students=())
+    asked = []
+    for number in (0, 1):
+        leave.take_leave(booking_id=book(source, timedelta(days=3), number), actor=parent_actor(source))
+        credit = db.session.scalar(
+            sa.select(MakeupCredit.id).where(MakeupCredit.profile_id == source.profile_ids[number])
+        )
+        asked.append(asking.ask(credit_id=credit, text="周末都可以", wishes=None, actor=parent_actor(source)))
+    move(source, target, finance)
+    assert [family_of(MakeupRequest, one) for one in asked] == [target.id, source.id]
+    asking.answer(request_id=asked[0], text="周六十点有位子", actor=finance)
+    told = sa.select(Notification.family_id, Notification.user_id).where(Notification.type == "makeup_credit")
+    assert db.session.execute(told.order_by(Notification.id.desc())).first() == (target.id, target.user_id)
+    with pytest.raises(CreditNotFound):
+        asking.ask(credit_id=credit - 1, text="再问一次", wishes=None, actor=parent_actor(source))
 
 
 def test_an_amount_goes_along_by_transfer(finance):

@@ -21,6 +21,7 @@ from app.domain.outbox.models import Notification
 from app.domain.people.models import Staff
 from app.errors import Forbidden, Invalid, InvalidState, Replayed, StepUpRequired
 from tests.domain.ledger.wallets import make_wallet, move, staff
+from tests.domain.offers.steps import Full
 from tests.factories import BELONGING, belonging_to, make_course, make_family, make_session, parent_actor
 from tests.portal import actor_of, make_staff
 
@@ -289,6 +290,15 @@ def test_a_wallet_with_a_credit_stays_open_until_it_ends(manager):
     assert "还有未用的待补课" in refused_for(family, manager)
     with clock.travel(by=timedelta(days=61)):
         control.close(family_id=family.id, reason=REASON, actor=manager)
+
+
+def test_a_wallet_of_who_waits_stays_open(manager):
+    """A seat that comes free would be paid from it."""
+    family, full = make_family(), Full()
+    full.wait(family=family)
+    assert "还有未结束的候补" in refused_for(family, manager)
+    full.leave(0)
+    control.close(family_id=family.id, reason=REASON, actor=manager)
 
 
 def test_a_wallet_with_a_late_refund_that_waits_stays_open(manager):

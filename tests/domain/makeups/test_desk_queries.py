@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app import clock
+from app import clock, paging
 from app.db import db, transaction
 from app.domain.catalog import queries as catalog
 from app.domain.catalog.models import Course
@@ -193,5 +193,5 @@ def test_nobody_fits_a_trial_a_cancelled_or_a_past_session():
 
 def test_positions_that_make_no_sense_are_none():
     for text in (None, "", "5", "5-", "-5", "²-1", "1-1-1", "99999999999999999-1"):
-        assert desk_queries._position(text) is None
-    assert desk_queries._position("1000000-7") == (datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), 7)
+        assert paging._position(text) is None
+    assert paging._position("1000000-7") == (datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), 7)

@@ -13,6 +13,7 @@ from app.db import db, transaction
 from app.domain.audit.actor import system
 from app.domain.bookings import place
 from app.domain.credits.models import CompensationLot, MakeupCredit
+from app.domain.makeups import lots
 from app.domain.outbox import cards
 from app.domain.outbox.models import Notification
 from app.domain.policy.models import PolicyValue
@@ -85,7 +86,7 @@ def test_what_waits_is_counted_and_leads_to_its_list(app):
 
 def test_every_list_it_can_name_is_there(app, monkeypatch):
     """With everything waiting, each line's path is a page."""
-    monkeypatch.setattr(digest, "_minutes_ending", lambda: (30, 1))
+    monkeypatch.setattr(digest.lots, "left", lambda _days: lots.Left(30, 1))
     monkeypatch.setattr(digest, "_unreached", lambda: 2)
     monkeypatch.setattr(digest.waiting, "count", lambda names: dict.fromkeys(names, 3))
     monkeypatch.setattr(digest.makeups, "count", lambda _filter: 3)
