@@ -156,6 +156,7 @@ LABELS: dict[str, dict[str, Label]] = {
         "lost": Label("没有人收到", "danger"),
         "refused": Label("家长拒收", "ended"),
         "failed": Label("其他失败", "danger"),
+        "missed": Label("没到微信", "waiting"),
         "read": Label("家长已读", "good"),
         "unread": Label("家长未读", "waiting"),
     },

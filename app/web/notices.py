@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, abort, request, url_for
@@ -10,6 +11,7 @@ from app import clock
 from app.domain.outbox import queries, resending
 from app.domain.outbox.queries import NoticeFilter
 from app.domain.people.roles import Permission
+from app.domain.reports import home
 from app.web import notices_report
 from app.web.choosing import choosable
 from app.web.downloads import Column, Kind, Taking, in_words, labelled, offer, place
@@ -92,8 +94,10 @@ offer("delivery", "送达统计", Permission.NOTICE_VIEW, _delivery_taken, (
 
 def _taken() -> Taking:
     asked = _asked()
-    words = in_words(asked, type="notification_type", status="notification_status", channel="notification_channel",
-                     outcome="notification_outcome")  # fmt: skip
+    words = in_words(replace(asked, families=None), type="notification_type", status="notification_status",
+                     channel="notification_channel", outcome="notification_outcome")  # fmt: skip
+    if asked.families is not None:
+        words["今天有课"] = "是"
     return Taking(queries.every(asked), words, asked.family_id)
 
 
@@ -154,6 +158,7 @@ def _asked() -> NoticeFilter:
         date_from=date_arg("from"),
         date_to=date_arg("to"),
         outcome=choice_arg("outcome", queries.OUTCOMES),
+        families=tuple(home.families_today()) if request.args.get("classes") == "today" else None,
     )
 
 

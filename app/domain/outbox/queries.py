@@ -72,6 +72,8 @@ class NoticeFilter:
     date_to: date | None = None
     #: one of OUTCOMES
     outcome: str | None = None
+    #: of these alone
+    families: tuple[int, ...] | None = None
 
 
 #: WeChat's word that the parent does not allow this message
@@ -79,7 +81,8 @@ NO_CONSENT = "43101"
 _later = _rows.alias("later")
 
 #: what became of a message beyond its status. `lost`: given up, and nothing took over, neither the in-app list nor a
-#: person; `refused` by the parent's own settings at WeChat; `failed` for any other reason; in-app `read` and `unread`
+#: person; `refused` by the parent's own settings at WeChat; `failed` for any other reason; `missed`: not in WeChat, for
+#: whatever reason; in-app `read` and `unread`
 OUTCOMES: dict[str, tuple] = {
     "lost": (
         _rows.c.status == Status.FAILED,
@@ -95,6 +98,7 @@ OUTCOMES: dict[str, tuple] = {
         _rows.c.status == Status.FAILED,
         sa.or_(_rows.c.error_code.is_(None), _rows.c.error_code != NO_CONSENT),
     ),
+    "missed": (sa.or_(_rows.c.channel == Channel.IN_APP, _rows.c.status == Status.FAILED),),
     "read": (_rows.c.channel == Channel.IN_APP, _rows.c.read_at.is_not(None)),
     "unread": (_rows.c.channel == Channel.IN_APP, _rows.c.read_at.is_(None)),
 }
@@ -107,6 +111,8 @@ def select(asked: NoticeFilter) -> sa.Select:
         value = getattr(asked, name)
         if value is not None:
             query = query.where(_rows.c[name] == value)
+    if asked.families is not None:
+        query = query.where(_rows.c.family_id.in_(asked.families))
     if asked.date_from:
         query = query.where(_rows.c.created_at >= clock.day_bounds(asked.date_from)[0])
     if asked.date_to:

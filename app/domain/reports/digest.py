@@ -8,13 +8,12 @@ import sqlalchemy as sa
 
 from app import clock, money
 from app.db import db, db_now, transactional
-from app.domain.bookings.models import LIVE, Booking
-from app.domain.catalog.models import CourseSchedule
 from app.domain.makeups import desk_queries as makeups
 from app.domain.makeups import lots
 from app.domain.makeups.desk_queries import CreditFilter
+from app.domain.outbox import queries as messages
 from app.domain.outbox import service as outbox
-from app.domain.outbox.models import Channel, Notification, Status
+from app.domain.outbox.queries import NoticeFilter
 from app.domain.policy import service as policy
 from app.domain.reports import home, insiders, waiting
 from app.domain.reports.payments import Span
@@ -26,8 +25,6 @@ LATE = timedelta(hours=4)
 
 #: [label, value, path]
 Line = list[str]
-
-_b, _s, _n = Booking.__table__, CourseSchedule.__table__, Notification.__table__
 
 
 def send() -> bool:
@@ -60,7 +57,8 @@ def lines() -> list[Line]:
          f"/makeups?ending={ENDING_DAYS}"),
         (ending.minutes, f"{ENDING_DAYS} 天内到期的课时补偿", f"{ending.students} 位学员，共 {ending.minutes} 分钟",
          f"/makeups/minutes?ending={ENDING_DAYS}"),
-        (_unreached(), "微信联系不上、今天有课的家长", "{} 位", f"/notices?channel=in_app&from={yesterday}"),
+        (_unreached(), "微信联系不上、今天有课的家庭", "{} 户",
+         f"/notices?outcome=missed&classes=today&from={yesterday}"),
         (waits["cases"], "资金异常", "{} 项", "/exceptions"),
         (waits["differences"], "对账差异", "{} 条", "/reconcile"),
         (waits["approvals"], "待审批的调整", "{} 笔", "/approvals"),
@@ -78,14 +76,6 @@ def lines() -> list[Line]:
 
 def _unreached() -> int:
     """Families with a class today, one of whose messages since yesterday morning WeChat did not take."""
-    start, end = clock.day_bounds(clock.today())
-    here = (
-        sa.select(_b.c.family_id)
-        .join_from(_b, _s, _s.c.id == _b.c.course_schedule_id)
-        .where(_b.c.status.in_(LIVE), _s.c.starts_at >= start, _s.c.starts_at < end)
-    )
-    missed = sa.or_(_n.c.channel == Channel.IN_APP, _n.c.status == Status.FAILED)
-    query = sa.select(sa.func.count(_n.c.family_id.distinct())).where(
-        _n.c.family_id.in_(here), missed, _n.c.created_at >= start - timedelta(days=1)
-    )
-    return db.session.scalar(query)
+    missed = NoticeFilter(outcome="missed", date_from=clock.today() - timedelta(days=1), families=home.families_today())
+    families = messages.select(missed).with_only_columns(sa.func.count(sa.distinct(sa.column("family_id"))))
+    return db.session.scalar(families)

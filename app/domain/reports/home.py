@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from app import clock
 from app.db import db
 from app.domain.bookings.models import LIVE, Booking
+from app.domain.catalog.models import CourseSchedule
 from app.domain.desk.models import WalletAdjustment
 from app.domain.ledger.models import Wallet, WalletStatus, WalletTransaction
 from app.domain.outbox import queries as outbox
@@ -24,7 +25,7 @@ _adj = WalletAdjustment.__table__
 _tx = WalletTransaction.__table__
 _wallet = Wallet.__table__
 _note = Notification.__table__
-_bookings = Booking.__table__
+_bookings, _sessions = Booking.__table__, CourseSchedule.__table__
 
 CHART_DAYS = 14
 #: the waitlist is looked at by week: a day has too few offers to say anything
@@ -163,6 +164,15 @@ def delivery_by_day(days: int = waiting.FAILED_DAYS) -> list[DayDelivery]:
             )
         )
     return found
+
+
+def families_today() -> list[int]:
+    """Families whose students have a class today, by id."""
+    start, end = clock.day_bounds(clock.today())
+    query = sa.select(_bookings.c.family_id).join(_sessions, _sessions.c.id == _bookings.c.course_schedule_id).where(
+        _bookings.c.status.in_(LIVE), _sessions.c.starts_at >= start, _sessions.c.starts_at < end
+    )  # fmt: skip
+    return sorted(set(db.session.scalars(query)))
 
 
 def _one(query) -> int:

@@ -98,13 +98,22 @@ def test_every_list_it_can_name_is_there(app, monkeypatch):
         assert browser.client.get(path).status_code == 200, label
 
 
-def test_families_with_a_class_today_whom_wechat_does_not_reach():
+def test_families_with_a_class_today_whom_wechat_does_not_reach(app):
     with clock.travel(to=MORNING):
         family = make_family(balance="500.00")
         today = make_session(starts_in=timedelta(hours=5))
         place.book(schedule_id=today, profile_id=family.profile_ids[0], actor=parent_actor(family))
         # Its messages had no consent: they are in the mini program alone.
-        assert [line[0] for line in digest.lines()] == ["微信联系不上、今天有课的家长"]
+        (line,) = digest.lines()
+        assert line[:2] == ["微信联系不上、今天有课的家庭", "1 户"]
+        browser = Browser(app).sign_in("manager")
+        shown = browser.client.get(line[2]).get_data(as_text=True)
+        assert f"/families/{family.id}" in shown
+        other = make_family(parent="周末才来", balance="500.00")
+        place.book(schedule_id=make_session(starts_in=timedelta(days=2)), profile_id=other.profile_ids[0],
+                   actor=parent_actor(other))  # fmt: skip
+        assert f'/families/{other.id}"' in browser.client.get("/notices").get_data(as_text=True)
+        assert f'/families/{other.id}"' not in browser.client.get(line[2]).get_data(as_text=True)
     with clock.travel(to=MORNING + timedelta(days=1)):
         assert digest.lines() == []
 
