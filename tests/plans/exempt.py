@@ -42,6 +42,8 @@ WHOLE: tuple[Exempt, ...] = (
          "families.erased_at IS NULL", "families.id > "),
     _may("the report may ask for all that is kept of it, half a year", "makeup_failures",
          "makeup_failures.failed_at >="),
+    _may("offers are forgotten after three months, and the report shows eight weeks: whole costs no more than by index",
+         "waitlist_offers", "waitlist_offers.offered_at >=", "waitlist_offers.offered_at <"),
 )  # fmt: skip
 
 #: jobs that look at all there is, and why

@@ -39,11 +39,13 @@ from app.domain.waitlist.models import (
     WaitlistNotification,
     WaitlistOffer,
 )
+from app.row_by_row import has_row
 
 _n, _told = Notification.__table__, WaitlistNotification.__table__
 _o, _a, _h = PaymentOrder.__table__, PaymentAttempt.__table__, SeatReservation.__table__
 _offers, _flows = WaitlistOffer.__table__, WaitlistFlow.__table__
 _bills, _differences = BillLine.__table__, ReconcileDifference.__table__
+_heard = PaymentNotification.__table__
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,9 @@ def _drop_messages(keys: list) -> int:
 def _numbers_known(number: sa.ColumnElement) -> list[sa.ColumnElement[bool]]:
     """WeChat has said something under this number: a bill, a callback, a difference that was found."""
     return [
-        sa.exists().where(_bills.c.out_trade_no == number),
-        sa.exists().where(PaymentNotification.number == number),
-        sa.exists().where(_differences.c.key == number),
+        has_row(_bills.c.out_trade_no, _bills.c.out_trade_no == number),
+        has_row(_heard.c.number, _heard.c.number == number),
+        has_row(_differences.c.key, _differences.c.key == number),
     ]
 
 
