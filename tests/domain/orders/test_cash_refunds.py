@@ -20,6 +20,7 @@ from app.domain.outbox.models import Notification
 from app.domain.people.models import Staff
 from app.errors import Forbidden, Invalid, InvalidState, StepUpRequired
 from app.flows import refunds as flow
+from tests.domain.desk.desk import receipt
 from tests.domain.orders import steps
 from tests.domain.orders.refunds import actions, kept_back, paid_trial, row, sent, set_policy
 from tests.domain.orders.refunds import approved as by_wechat
@@ -157,7 +158,7 @@ def test_what_is_wrong_is_said(paid, changes, field):
 
 def test_paid_with_the_card_reader_s_number(paid):
     refund_no = approved(paid, "80.00")
-    pay(refund_no, paid.manager, method="pos", external_no="88-0012 34")
+    pay(refund_no, paid.manager, method="pos", external_no="88-0012 34", receipts_given=[receipt()])
     assert (row(refund_no).paid_out_no, kept_back()) == ("88001234", Decimal("80.00"))
 
 
