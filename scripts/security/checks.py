@@ -65,18 +65,23 @@ def tests(examples: int) -> Result:
         report = Path(folder) / "junit.xml"
         _run(
             "pytest", "-q", "tests/security", "tests/fuzz", "tests/architecture/test_routes.py", *sorted(wanted),
-            f"--junitxml={report}", "-o", "junit_family=xunit2", "-p", "no:cacheprovider", "--timeout=3000",
+            f"--junitxml={report}", "-o", "junit_family=xunit1", "-p", "no:cacheprovider", "--timeout=3000",
             DESK_CRAWL_ROLES="all", DESK_FUZZ_EXAMPLES=str(examples),
         )  # fmt: skip
         if not report.exists():
             raise NotHere("pytest did not end")
         cases = list(ElementTree.parse(report).iter("testcase"))  # noqa: S314 - pytest wrote it just now
-    broken = [f"{case.get('classname')}::{case.get('name')}" for case in cases if _failed(case)]
+    broken = [f"{case.get('classname')}::{case.get('name')}: {why}" for case in cases if (why := _why(case))]
     facts: dict[str, Any] = {"tests": len(cases), "inputs a fuzz target": examples}
     for case in cases:
         facts |= {item.get("name", ""): item.get("value") for item in case.iter("property")}
     return {"open": [f"failed: {name}" for name in broken], "facts": facts}
 
 
-def _failed(case: ElementTree.Element) -> bool:
-    return case.find("failure") is not None or case.find("error") is not None
+def _why(case: ElementTree.Element) -> str | None:
+    """The first words of what failed in a test; None for one that passed."""
+    for kind in ("failure", "error"):
+        found = case.find(kind)
+        if found is not None:
+            return " ".join((found.get("message") or kind).split())[:200]
+    return None
