@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pymysql
@@ -18,7 +19,7 @@ import redis
 DURABLE = ("--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1", "--binlog-format=ROW")
 
 
-class Server:
+class Server(ABC):
     """A process with a log, killed with SIGKILL and started again as often as the drill likes."""
 
     def __init__(self, folder: Path, port: int):
@@ -26,11 +27,13 @@ class Server:
         self.process: subprocess.Popen | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it."""
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it serves."""
 
     def launch(self, *more: str) -> None:
         with (self.folder / "process.log").open("a") as log:
