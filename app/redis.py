@@ -56,10 +56,8 @@ def forget() -> None:
 def connect(settings: Settings, *, timeout: float | None) -> redis.Redis:
     """A client of its own. `timeout` in seconds bounds connecting and each answer; None waits as RQ needs it."""
     address = url(settings)
-    # One silent retry for a connection that the server closed while it was idle. The library's own policy would
-    # wait for seconds in between.
-    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    options = {"socket_timeout": timeout, "socket_connect_timeout": timeout or 5.0, "retry": retry}
+    # One silent retry for a connection that the server closed while it was idle.
+    options = {"socket_timeout": timeout, "socket_connect_timeout": timeout or 5.0, "retry": _retries(1)}
     if address.startswith("redis+sentinel://"):
         return _by_sentinel(address, options)
     return redis.Redis.from_url(address, **options)
@@ -77,8 +75,13 @@ def stop_embedded(settings: Settings) -> None:
     address = _find(settings.instance_dir) if settings.redis_url == "embedded" else None
     if address:
         with contextlib.suppress(redis.RedisError):
-            redis.Redis.from_url(address, socket_timeout=2).shutdown(nosave=True)
+            redis.Redis.from_url(address, socket_timeout=2, retry=_retries(0)).shutdown(nosave=True)
         _address_file(settings.instance_dir).unlink(missing_ok=True)
+
+
+def _retries(times: int) -> Retry:
+    """At once and only so often: the library's own policy waits for many seconds when nobody is there."""
+    return Retry(NoBackoff(), times, supported_errors=(redis.ConnectionError,))
 
 
 def _by_sentinel(address: str, options: dict) -> redis.Redis:
@@ -88,7 +91,10 @@ def _by_sentinel(address: str, options: dict) -> redis.Redis:
     password = unquote(credentials.rpartition(":")[2]) or None
     nodes = [(h.rpartition(":")[0] or h, int(h.rpartition(":")[2] or 26379)) for h in hosts.split(",")]
     name, _, number = parts.path.strip("/").partition("/")
-    sentinel = Sentinel(nodes, socket_timeout=options["socket_connect_timeout"])
+    wait = options["socket_connect_timeout"]
+    # A Sentinel that does not answer is no reason to wait: the next one is asked.
+    asking = {"socket_timeout": wait, "socket_connect_timeout": wait, "retry": _retries(0)}
+    sentinel = Sentinel(nodes, sentinel_kwargs=asking)
     return sentinel.master_for(name or "mymaster", password=password, db=int(number or 0), **options)
 
 
@@ -113,7 +119,7 @@ def _find(instance: Path) -> str | None:
 
 
 def _answers(address: str) -> bool:
-    probe = redis.Redis.from_url(address, socket_timeout=1, socket_connect_timeout=1)
+    probe = redis.Redis.from_url(address, socket_timeout=1, socket_connect_timeout=1, retry=_retries(0))
     try:
         return bool(probe.ping())
     except redis.BusyLoadingError:

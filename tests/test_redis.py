@@ -110,8 +110,10 @@ def test_sentinel_addresses_are_understood(tmp_path):
     assert client.connection_pool.service_name == "master"
     assert client.connection_pool.connection_kwargs["db"] == 3
     assert client.connection_pool.connection_kwargs["password"] == "pw"
+    began = time.monotonic()
     with pytest.raises(library.ConnectionError):
         client.ping()
+    assert time.monotonic() - began < 2, "a request does not wait for Sentinels that are gone"
 
 
 def test_a_port_taken_in_between_is_not_the_end(settings, monkeypatch):
