@@ -15,6 +15,7 @@ from app.domain.cases import queries, rules
 from app.domain.cases.models import CaseStatus
 from app.domain.cases.queries import CaseFilter
 from app.domain.orders import resolve, seat_choices
+from app.domain.people import belonging
 from app.domain.people.roles import ROLE_PERMISSIONS, Permission
 from app.domain.reports import board
 from app.domain.reports.board import BoardFilter, Item, Source
@@ -184,12 +185,12 @@ def _context(case_id: int, form: NoteForm | None = None, error: DomainError | No
     if form is not None and isinstance(error, Invalid):
         refusal.take(form, error)
         error = None
-    guide, family_id = rules.GUIDES[case.kind], current_actor().family_id
+    guide = rules.GUIDES[case.kind]
     may_seat = case.status == CaseStatus.OPEN and rules.Action.RESEAT in guide.actions
     return {
         "case": case, "guide": guide, "rules": rules, "history": queries.history(case), "actions": actions,
         "form": form or NoteForm(formdata=None), "error": error,
         "may_note": case.status == CaseStatus.OPEN and resolve.may_note(case),
         "seats": seat_choices.with_room(case.order_id) if may_seat and case.order_id else [],
-        "own_family": family_id is not None and family_id == case.family_id,
+        "own_family": belonging.is_own(current_actor(), case.family_id),
     }  # fmt: skip

@@ -10,6 +10,7 @@ from werkzeug.routing import BuildError
 from app.db import db
 from app.domain.audit import actions
 from app.domain.ledger import verify_job
+from app.domain.people import belonging
 from app.domain.people.roles import Permission
 from app.domain.reconcile import differences, queries, runs, words
 from app.domain.reconcile import health as checks
@@ -178,8 +179,7 @@ def _context(difference_id: int) -> dict:
     row = queries.difference(difference_id)
     if row is None:
         abort(404)
-    family_id = current_actor().family_id
     return {
         "row": row, "words": words, "history": queries.history(row), "actions": actions, "error": None,
-        "form": NoteForm(formdata=None), "own_family": family_id is not None and family_id == row.family_id,
+        "form": NoteForm(formdata=None), "own_family": belonging.is_own(current_actor(), row.family_id),
     }  # fmt: skip

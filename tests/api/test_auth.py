@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from datetime import timedelta
+from functools import partial
 
 import jwt
 import pytest
@@ -19,6 +19,7 @@ from app.domain.policy.models import PolicyValue
 from app.flows import once
 from app.gateways import wechat_mini
 from tests.api.conftest import Parent, ok, refused, sign_in
+from tests.at_once import at_once
 
 OPENID = "openid-api-auth-0001"
 
@@ -311,18 +312,13 @@ def test_six_at_once_over_one_code(live_app, sandbox_server, monkeypatch, keys):
     with live_app.app_context():
         someone = sign_in(live_app.test_client(), "openid-live-000001")
         db.session.remove()
-    answers, begin = [], threading.Barrier(len(keys))
-
-    def ask(key: str) -> None:
-        client = dataclasses.replace(someone, client=live_app.test_client())
-        begin.wait()
-        answers.append(client.post("/auth/phone", {"code": code}, key=key))
-
-    threads = [threading.Thread(target=ask, args=(key,)) for key in keys]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    clients = [dataclasses.replace(someone, client=live_app.test_client()) for _ in keys]
+    answers = at_once(
+        *(
+            partial(client.post, "/auth/phone", {"code": code}, key=key)
+            for client, key in zip(clients, keys, strict=True)
+        )
+    )
     won = [one.json["data"] for one in answers if one.status_code == 200]
     lost = {one.json["error"] for one in answers if one.status_code != 200}
     assert won

@@ -4,9 +4,9 @@ one key twice at once."""
 from __future__ import annotations
 
 import base64
-import threading
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from app.domain.outbox import housekeeping
 from app.domain.people import parent_sessions
 from tests.api.conftest import Parent, ok, refused
 from tests.api.test_bookings import add_student, balance, book, nothing_happened, set_balance
+from tests.at_once import at_once
 from tests.factories import make_course, make_family, make_session, parent_actor
 
 
@@ -232,18 +233,8 @@ def test_one_key_eight_times_at_once(live_app):
         session = parent_sessions.open_session(user_id=family.user_id, actor=parent_actor(family))
         token = tokens.issue(user_id=family.user_id, session_id=session.id, seconds=600)
         db.session.remove()
-    answers, begin = [], threading.Barrier(8)
-
-    def ask() -> None:
-        parent = Parent(live_app.test_client(), family.user_id, family.id, session.id, "", token)
-        begin.wait()
-        answers.append(book(parent, schedule_id, family.profile_ids[0], key="same"))
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    parents = [Parent(live_app.test_client(), family.user_id, family.id, session.id, "", token) for _ in range(8)]
+    answers = at_once(*(partial(book, parent, schedule_id, family.profile_ids[0], key="same") for parent in parents))
     won = [answer.json["data"] for answer in answers if answer.status_code == 201]
     others = {answer.json["error"] for answer in answers if answer.status_code != 201}
     assert won

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from datetime import timedelta
 from decimal import Decimal
@@ -23,6 +22,7 @@ from app.domain.waitlist.models import SeatRelease
 from tests.api.conftest import Parent, ok, refused
 from tests.api.test_bookings import set_balance
 from tests.api.waiting import Waiter, availability, family, full_class, join, joined, set_deadline, waits
+from tests.at_once import at_once
 from tests.domain.orders.steps import trial_session
 from tests.factories import make_family, make_session, parent_actor
 
@@ -329,21 +329,6 @@ def live_scene(live_app):
         advance.advance(schedule_id=schedule_id)
         db.session.remove()
     return live_app, schedule_id, waiters
-
-
-def at_once(*calls) -> list:
-    answers, begin = [None] * len(calls), threading.Barrier(len(calls))
-
-    def run(number, call):
-        begin.wait()
-        answers[number] = call()
-
-    threads = [threading.Thread(target=run, args=one) for one in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
 
 
 def debits() -> list[Decimal]:

@@ -14,34 +14,12 @@ import sqlalchemy as sa
 from app.db import db
 from app.domain.desk import approvals, completion, persons, undo
 from app.errors import DomainError
+from tests.at_once import at_once_in
 from tests.domain.desk.desk import ask, balance, key_of, movements, receipt
 from tests.factories import make_family
 from tests.portal import actor_of, make_staff
 
 pytestmark = pytest.mark.concurrency
-
-
-def at_once(app, *acts):
-    """Run the acts at the same moment, each in its own thread and session; their results or refusals."""
-    gate = threading.Barrier(len(acts))
-    answers: list = [None] * len(acts)
-
-    def run(place, act):
-        with app.app_context():
-            gate.wait()
-            try:
-                answers[place] = act()
-            except Exception as error:
-                answers[place] = error
-            finally:
-                db.session.remove()
-
-    threads = [threading.Thread(target=run, args=(i, act)) for i, act in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
 
 
 def statuses(answers):
@@ -57,7 +35,7 @@ def test_approve_and_reject_at_once_end_it_once(desk):
     for _ in range(6):
         family = make_family()
         asked = ask(asker, family, "5000").adjustment_id
-        answers = at_once(
+        answers = at_once_in(
             desk,
             lambda a=asked: approvals.approve(adjustment_id=a, actor=actor_of(one)),
             lambda a=asked: approvals.reject(adjustment_id=a, reason="x", actor=actor_of(two)),
@@ -73,20 +51,20 @@ def test_approve_and_reject_at_once_end_it_once(desk):
 def test_two_clicks_on_two_families_cannot_slip_past_the_sum(desk):
     clerk = make_staff("finance")
     families = [make_family() for _ in range(8)]
-    answers = at_once(desk, *(lambda f=f: ask(clerk, f, "2000") for f in families))
+    answers = at_once_in(desk, *(lambda f=f: ask(clerk, f, "2000") for f in families))
     assert statuses(answers) == ["completed"] * 5 + ["pending"] * 3
 
 
 def test_two_clicks_on_one_family_cannot_slip_past_the_sum(desk):
     clerk, family = make_staff("finance"), make_family()
-    answers = at_once(desk, *(lambda: ask(clerk, family, "1500") for _ in range(4)))
+    answers = at_once_in(desk, *(lambda: ask(clerk, family, "1500") for _ in range(4)))
     assert statuses(answers) == ["completed"] + ["pending"] * 3
     assert balance(family) == Decimal("1500.00")
 
 
 def test_one_form_sent_four_times_is_done_once(desk):
     clerk, family = make_staff("finance"), make_family()
-    answers = at_once(desk, *(lambda: ask(clerk, family, key=key_of(clerk)) for _ in range(4)))
+    answers = at_once_in(desk, *(lambda: ask(clerk, family, key=key_of(clerk)) for _ in range(4)))
     assert statuses(answers) == ["Replayed"] * 3 + ["completed"]
     assert (movements(family), balance(family)) == (1, Decimal("500.00"))
 
@@ -94,7 +72,7 @@ def test_one_form_sent_four_times_is_done_once(desk):
 def test_undone_once_by_two_clicks(desk):
     clerk, family = make_staff("finance"), make_family()
     done = ask(clerk, family).adjustment_id
-    answers = at_once(desk, *(lambda: undo.undo(adjustment_id=done, actor=actor_of(clerk)) for _ in range(3)))
+    answers = at_once_in(desk, *(lambda: undo.undo(adjustment_id=done, actor=actor_of(clerk)) for _ in range(3)))
     assert statuses(answers) == ["AlreadyUndone"] * 2 + ["completed"]
     assert balance(family) == Decimal("0.00")
 
@@ -103,7 +81,7 @@ def test_one_receipt_for_two_families_at_once_is_noticed(desk):
     for number in range(5):
         clerks = [make_staff("finance"), make_staff("finance")]
         families = [make_family(), make_family()]
-        answers = at_once(desk, *(
+        answers = at_once_in(desk, *(
             lambda c=c, f=f, n=number: ask(c, f, payment_method="pos", receipts=[receipt(f"slip {n}")])
             for c, f in zip(clerks, families, strict=True)
         ))  # fmt: skip
@@ -113,7 +91,7 @@ def test_one_receipt_for_two_families_at_once_is_noticed(desk):
 def test_one_transfer_number_for_two_at_once_is_taken_once(desk):
     clerks = [make_staff("finance") for _ in range(3)]
     families = [make_family() for _ in range(3)]
-    answers = at_once(desk, *(
+    answers = at_once_in(desk, *(
         lambda c=c, f=f: ask(c, f, payment_method="alipay", external_no="20261121001", receipts=[receipt()])
         for c, f in zip(clerks, families, strict=True)
     ))  # fmt: skip
@@ -144,7 +122,7 @@ def test_control_without_the_lock_on_the_person_the_sum_is_passed(desk, monkeypa
     clerk = make_staff("finance", status="active")
     families = [make_family() for _ in range(7)]
     _without_person_lock(monkeypatch, threading.Barrier(7))
-    answers = at_once(desk, *(lambda f=f: ask(clerk, f, "2000") for f in families))
+    answers = at_once_in(desk, *(lambda f=f: ask(clerk, f, "2000") for f in families))
     assert statuses(answers).count("completed") > 5
 
 
@@ -162,7 +140,7 @@ def test_control_without_the_lock_on_the_adjustment_two_decide(desk, monkeypatch
         return found
 
     monkeypatch.setattr(completion, "lock_row", unlocked)
-    answers = at_once(
+    answers = at_once_in(
         desk,
         lambda: approvals.approve(adjustment_id=asked, actor=actor_of(one)),
         lambda: approvals.reject(adjustment_id=asked, reason="x", actor=actor_of(two)),

@@ -14,7 +14,8 @@ from app import clock
 from app.db import db
 from app.domain.books import close
 from app.domain.books.models import DayClose
-from tests.concurrency.test_approvals import at_once, is_mysql
+from tests.at_once import at_once_in
+from tests.concurrency.test_approvals import is_mysql
 from tests.concurrency.test_refund_races import words
 from tests.domain.books.test_close import sign
 from tests.portal import make_staff
@@ -40,7 +41,7 @@ def two_sign(app) -> tuple[list[str], int]:
     on = clock.today() - timedelta(days=2)
     seen = close.draft(on).digest
     db.session.rollback()
-    answers = at_once(app, *(lambda s=staff: sign(on, s, seen=seen) for staff in (one, two)))
+    answers = at_once_in(app, *(lambda s=staff: sign(on, s, seen=seen) for staff in (one, two)))
     db.session.rollback()
     return words(answers), db.session.query(DayClose).count()
 

@@ -28,7 +28,8 @@ from app.domain.makeups.models import MakeupFailure
 from app.domain.people.models import Family, Profile, User
 from app.domain.retention import cleanup, erasing, proof, quiet, requests
 from app.domain.retention.models import ErasureCertificate
-from tests.concurrency.test_approvals import at_once, is_mysql
+from tests.at_once import at_once_in
+from tests.concurrency.test_approvals import is_mysql
 from tests.concurrency.test_refund_races import words
 from tests.domain.desk.desk import ask, balance, movements
 from tests.factories import MadeFamily, make_family, make_session, parent_actor
@@ -82,7 +83,7 @@ def test_two_managers_and_two_nights_delete_once(desk, people):
     for _ in range(ROUNDS):
         family = make_family(students=("甲", "乙"))
         request = asked(family, people)
-        answers = at_once(
+        answers = at_once_in(
             desk,
             *(lambda m=manager, r=request: requests.approve(request_id=r, actor=m) for manager in people[1:]),
             *(lambda f=family: by_night(f) for _ in range(2)),
@@ -101,7 +102,7 @@ def test_control_what_was_read_before_the_lock_deletes_twice(desk, monkeypatch):
     monkeypatch.setattr(quiet, "_quiet", lambda before: [])
     monkeypatch.setattr(erasing, "_close_wallets", lambda scope, actor: None)
     family = make_family()
-    answers = at_once(desk, *(lambda: by_night(family) for _ in range(2)))
+    answers = at_once_in(desk, *(lambda: by_night(family) for _ in range(2)))
     # Both believe that they may; only the certificate's key stops the second, which is no refusal by name.
     assert sorted(type(answer).__name__ for answer in answers) == ["IntegrityError", "bool"]
 
@@ -181,7 +182,7 @@ def test_control_without_the_locks_money_stays_on_a_closed_wallet(desk, people, 
     def read_before(wallet_ids):
         """The wallets as they were; the credit comes after this look."""
         seen = {wallet_id: db.session.get(Wallet, wallet_id) for wallet_id in wallet_ids}
-        assert words(at_once(desk, lambda: ask(clerk, family, "1.00"))) == ["ok"]
+        assert words(at_once_in(desk, lambda: ask(clerk, family, "1.00"))) == ["ok"]
         return seen
 
     monkeypatch.setattr(erasing, "lock_rows", lambda model, ids: [])
@@ -201,8 +202,8 @@ def _staggered(desk, turn: int, first, second) -> list:
         return act()
 
     if turn % 2:
-        return at_once(desk, first, lambda: late(second))
-    return at_once(desk, lambda: late(first), second)
+        return at_once_in(desk, first, lambda: late(second))
+    return at_once_in(desk, lambda: late(first), second)
 
 
 # ── two nights' cleanings ───────────────────────────────────────────────────────────────────────────
@@ -238,7 +239,7 @@ def test_two_cleanings_at_once_share_the_work(live_app, monkeypatch):
     monkeypatch.setattr(cleanup, "BATCH", 7)
     with live_app.app_context():
         old_failures(100)
-        answers = at_once(live_app, *(lambda: cleanup.run(NIGHT) for _ in range(3)))
+        answers = at_once_in(live_app, *(lambda: cleanup.run(NIGHT) for _ in range(3)))
         assert words(answers) == ["ok"] * 3, answers
         assert sum(cleaned(lines) for lines in answers) == 100
         assert sum(told()) == 100
@@ -262,7 +263,7 @@ def test_control_without_the_lock_both_count_the_same_rows(live_app, monkeypatch
         look = sa.Select.with_for_update
         monkeypatch.setattr(sa.Select, "with_for_update", lambda self, *a, **k: self)
         monkeypatch.setattr(type(kind), "drop", property(lambda self: counts_what_it_saw), raising=False)
-        answers = at_once(live_app, *(lambda: cleanup._clean(kind, NIGHT) for _ in range(2)))
+        answers = at_once_in(live_app, *(lambda: cleanup._clean(kind, NIGHT) for _ in range(2)))
         monkeypatch.setattr(sa.Select, "with_for_update", look)
         db.session.remove()
         counted = sum(line.rows for line in answers if not isinstance(line, Exception))

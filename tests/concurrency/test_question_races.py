@@ -14,7 +14,8 @@ from app.db import db
 from app.domain.ledger.models import WalletTransaction
 from app.domain.outbox.models import Notification
 from app.domain.questions import service
-from tests.concurrency.test_approvals import at_once, is_mysql
+from tests.at_once import at_once_in
+from tests.concurrency.test_approvals import is_mysql
 from tests.concurrency.test_refund_races import words
 from tests.factories import make_family, parent_actor
 from tests.portal import actor_of, make_staff
@@ -38,7 +39,7 @@ def told(question_id: int) -> int:
 def test_two_phones_ask_once(desk):
     for _ in range(ROUNDS):
         family = make_family(balance="100.00")
-        assert words(at_once(desk, *(lambda f=family: ask(f) for _ in range(3)))) == [
+        assert words(at_once_in(desk, *(lambda f=family: ask(f) for _ in range(3)))) == [
             "QUESTION_OPEN", "QUESTION_OPEN", "ok"
         ]  # fmt: skip
 
@@ -46,7 +47,7 @@ def test_two_phones_ask_once(desk):
 def two_answers(app) -> tuple[list, int]:
     one, two = (actor_of(make_staff("front_desk")) for _ in range(2))
     question = ask(make_family(balance="100.00"))
-    answers = at_once(app, *(
+    answers = at_once_in(app, *(
         lambda who=who: service.answer(question_id=question, text=who.name, actor=who) for who in (one, two)
     ))  # fmt: skip
     return answers, told(question)
@@ -78,7 +79,7 @@ def test_control_without_the_lock_two_answer(desk, monkeypatch):
 def test_two_schedulers_remind_once(desk):
     question = ask(make_family(balance="100.00"))
     with clock.travel(by=timedelta(hours=25)):
-        at_once(desk, service.remind_staff, service.remind_staff)
+        at_once_in(desk, service.remind_staff, service.remind_staff)
         db.session.rollback()
         cards = db.session.scalars(sa.select(Notification).where(Notification.type == "wallet.question"))
         mine = [card for card in cards if card.payload["link"]["path"] == f"/questions/{question}"]

@@ -16,7 +16,8 @@ from app.domain.audit.models import AuditEntry
 from app.domain.reconcile import bill, differences, queries
 from app.domain.reconcile.bill import Line
 from app.domain.reconcile.models import BillKind
-from tests.concurrency.test_approvals import at_once, is_mysql
+from tests.at_once import at_once_in
+from tests.concurrency.test_approvals import is_mysql
 from tests.concurrency.test_refund_races import words
 from tests.portal import actor_of, make_staff
 
@@ -37,7 +38,7 @@ def rounds(app) -> list[list[str]]:
     said = []
     for n in range(ROUNDS):
         day = clock.today() - timedelta(days=10 + n)
-        said.append(words(at_once(app, lambda d=day: compare(d), lambda d=day: compare(d))))
+        said.append(words(at_once_in(app, lambda d=day: compare(d), lambda d=day: compare(d))))
     return said
 
 
@@ -67,7 +68,7 @@ def test_settled_by_two_at_once_is_settled_by_one(desk):
     one, two = make_staff("finance"), make_staff("manager")
     for row in queries.open_ones()[:ROUNDS]:
         db.session.rollback()
-        answers = at_once(
+        answers = at_once_in(
             desk,
             lambda n=row.id: differences.settle(difference_id=n, note="甲", actor=actor_of(one)),
             lambda n=row.id: differences.settle(difference_id=n, note="乙", actor=actor_of(two)),

@@ -15,7 +15,7 @@ from app.domain.ledger import verify
 from app.domain.ledger.models import Wallet
 from app.domain.orders import refund_hand, refund_locking, refund_progress, refunds
 from app.domain.orders.models import PaymentOrder, PaymentTransaction, Refund
-from tests.concurrency.test_approvals import at_once
+from tests.at_once import at_once_in
 from tests.domain.orders import steps
 from tests.domain.orders.refunds import Paid, actions, approved, paid_trial, row
 from tests.factories import make_course, make_family, make_session, parent_actor
@@ -61,7 +61,7 @@ def balance(family) -> Decimal:
 def test_two_who_ask_at_once_do_not_get_more_than_was_paid(desk):
     for _ in range(ROUNDS):
         paid = paid_trial()
-        answers = at_once(
+        answers = at_once_in(
             desk,
             lambda p=paid: ask(p, p.finance, "150.00"),
             lambda p=paid: ask(p, p.manager, "150.00"),
@@ -82,7 +82,7 @@ def test_control_what_was_read_before_the_lock_gives_more_than_was_paid(desk, mo
 
     monkeypatch.setattr(refund_locking, "reserve", stale)
     paid = paid_trial()
-    answers = at_once(
+    answers = at_once_in(
         desk, lambda: ask(paid, paid.finance, "150.00"), lambda: ask(paid, paid.manager, "150.00")
     )  # fmt: skip
     assert words(answers) == ["ok", "ok"]
@@ -111,7 +111,7 @@ def test_two_who_note_the_same_cash_at_once_note_it_once(desk):
     for _ in range(ROUNDS):
         paid = paid_trial()
         refund_no = _cash(paid)
-        assert words(at_once(desk, _hand(refund_no, paid.finance), _hand(refund_no, paid.manager))) == [
+        assert words(at_once_in(desk, _hand(refund_no, paid.finance), _hand(refund_no, paid.manager))) == [
             "INVALID_STATE", "ok",
         ]  # fmt: skip
         assert actions(refund_no).count("refund.paid_out") == 1
@@ -121,7 +121,7 @@ def test_cash_is_given_to_the_parent_or_closed_not_both(desk):
     for _ in range(ROUNDS):
         paid = paid_trial()
         refund_no = _cash(paid)
-        answers = at_once(
+        answers = at_once_in(
             desk,
             _hand(refund_no, paid.finance),
             lambda n=refund_no, p=paid: refund_hand.close(refund_no=n, note="没有来", actor=actor_of(p.manager)),
@@ -136,7 +136,7 @@ def test_cash_is_given_to_the_parent_or_closed_not_both(desk):
 
 def _approvals(desk, paid: Paid, refund_no: str) -> list:
     other = make_staff("manager")
-    return at_once(
+    return at_once_in(
         desk,
         lambda: refunds.approve(refund_no=refund_no, actor=actor_of(paid.manager)),
         lambda: refunds.approve(refund_no=refund_no, actor=actor_of(other)),
@@ -172,7 +172,7 @@ def test_approved_and_withdrawn_at_once_is_one_of_the_two(desk):
     for _ in range(ROUNDS):
         paid = paid_trial()
         refund_no = ask(paid, paid.finance, "200.00", "wallet")
-        answers = at_once(
+        answers = at_once_in(
             desk,
             lambda p=paid, r=refund_no: refunds.approve(refund_no=r, actor=actor_of(p.manager)),
             lambda p=paid, r=refund_no: refunds.withdraw(refund_no=r, actor=actor_of(p.finance)),
@@ -190,7 +190,7 @@ def test_a_refund_is_claimed_by_one_job_and_a_payment_s_parts_one_by_one(desk):
     for _ in range(ROUNDS):
         paid = paid_trial()
         first, second = approved(paid, "50.00"), approved(paid, "60.00")
-        claims = at_once(
+        claims = at_once_in(
             desk,
             *(
                 lambda r=refund_no: refund_progress.claim(refund_no=r, actor=steps.WECHAT)
@@ -214,7 +214,7 @@ def test_a_refund_and_a_cancelling_at_once_give_the_price_back_once(desk):
         refund_no = refunds.ask(
             booking_id=made.booking_id, amount=Decimal(amount), reason="退", refund_to="wallet", actor=actor_of(finance)
         )
-        answers = at_once(
+        answers = at_once_in(
             desk,
             lambda r=refund_no, m=manager: refunds.approve(refund_no=r, actor=actor_of(m)),
             lambda f=family, b=made: cancel.cancel(booking_id=b.booking_id, actor=parent_actor(f)),

@@ -19,7 +19,8 @@ from app.domain.catalog import catalog_import, courses, sessions
 from app.domain.catalog.import_rows import gather
 from app.domain.catalog.models import Coach, CourseSchedule
 from app.sheets import Row
-from tests.concurrency.test_approvals import at_once, is_mysql
+from tests.at_once import at_once_in
+from tests.concurrency.test_approvals import is_mysql
 from tests.factories import make_course
 from tests.portal import actor_of, make_staff
 
@@ -66,7 +67,7 @@ def act(manager, course_id, coach_id, venue_id, moment):
 def test_one_coach_in_many_rooms_at_once(desk, manager):
     course_id, coach_id = make_course(), coach(manager)
     moment = clock.now() + timedelta(days=3)
-    answers = at_once(desk, *(
+    answers = at_once_in(desk, *(
         act(manager, course_id, coach_id, venue(manager), moment + timedelta(minutes=7 * n)) for n in range(6)
     ))  # fmt: skip
     assert names(answers) == ["CoachBusy"] * 5 + ["int"]
@@ -76,7 +77,7 @@ def test_one_coach_in_many_rooms_at_once(desk, manager):
 def test_one_room_for_many_coaches_at_once(desk, manager):
     course_id, venue_id = make_course(), venue(manager)
     moment = clock.now() + timedelta(days=3)
-    answers = at_once(desk, *(act(manager, course_id, coach(manager), venue_id, moment) for _ in range(6)))
+    answers = at_once_in(desk, *(act(manager, course_id, coach(manager), venue_id, moment) for _ in range(6)))
     assert names(answers) == ["VenueBusy"] * 5 + ["int"]
     assert not overlaps()
 
@@ -86,7 +87,7 @@ def test_crosswise_coaches_and_rooms_do_not_deadlock(desk, manager):
     coaches, venues = [coach(manager) for _ in range(3)], [venue(manager) for _ in range(3)]
     moment = clock.now() + timedelta(days=3)
     acts = [act(manager, course_id, c, v, moment) for c in coaches for v in venues]
-    answers = at_once(desk, *acts)
+    answers = at_once_in(desk, *acts)
     made = [answer for answer in answers if isinstance(answer, int)]
     assert 1 <= len(made) <= 3
     assert set(names(answers)) <= {"int", "CoachBusy", "VenueBusy"}, answers
@@ -106,7 +107,7 @@ def test_a_week_copied_by_two_at_once_is_copied_once(desk, manager):
             course_id=course_id, coach_id=coach_id, venue_id=venue_id, capacity=6, actor=manager,
             starts_at=clock.day_bounds(monday)[0] + timedelta(hours=9 + hour),
         )  # fmt: skip
-    answers = at_once(desk, *(
+    answers = at_once_in(desk, *(
         lambda: sessions.copy_week(from_monday=monday, to_monday=monday + sessions.WEEK, actor=manager)
         for _ in range(3)
     ))  # fmt: skip
@@ -119,7 +120,7 @@ def test_a_coach_who_is_archived_at_that_moment_has_no_class_after_it(desk, mana
     for _ in range(4):
         course_id, coach_id = make_course(), coach(manager)
         moment = clock.now() + timedelta(days=3)
-        made, gone = at_once(
+        made, gone = at_once_in(
             desk, act(manager, course_id, coach_id, venue(manager), moment),
             lambda c=coach_id: courses.archive_coach(coach_id=c, actor=manager),
         )  # fmt: skip
@@ -141,7 +142,7 @@ def test_a_file_and_a_person_at_the_same_hour(desk, manager):
         }  # fmt: skip
         lines, errors = gather([Row(2, cells)])
         assert not errors
-        file, person = at_once(
+        file, person = at_once_in(
             desk, lambda found=lines: catalog_import.import_catalog(lines=found, actor=system("test")),
             act(manager, course_id, coach_id, venue_id, moment),
         )  # fmt: skip
@@ -163,6 +164,6 @@ def test_control_without_the_locks_a_coach_is_in_two_places(desk, manager, monke
     monkeypatch.setattr(sessions, "check_free", slow)
     course_id, coach_id = make_course(), coach(manager)
     moment = clock.now() + timedelta(days=30)
-    answers = at_once(desk, *(act(manager, course_id, coach_id, venue(manager), moment) for _ in range(4)))
+    answers = at_once_in(desk, *(act(manager, course_id, coach_id, venue(manager), moment) for _ in range(4)))
     assert names(answers) == ["int"] * 4
     assert overlaps()

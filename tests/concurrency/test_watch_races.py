@@ -14,7 +14,8 @@ from app.domain.outbox.models import Notification
 from app.domain.watch import alerts, hours
 from app.domain.watch.hours import HOUR, Counted
 from app.domain.watch.models import Alert, ServiceHour
-from tests.concurrency.test_approvals import at_once, is_mysql
+from tests.at_once import at_once_in
+from tests.concurrency.test_approvals import is_mysql
 
 pytestmark = pytest.mark.concurrency
 
@@ -30,12 +31,12 @@ def told() -> int:
 
 def test_many_judges_tell_each_step_once(live_app):
     with live_app.app_context():
-        at_once(live_app, *(lambda: alerts.judge(BROKEN) for _ in range(JUDGES)))
+        at_once_in(live_app, *(lambda: alerts.judge(BROKEN) for _ in range(JUDGES)))
         assert told() == 1
         assert db.session.scalar(sa.select(sa.func.count()).select_from(Alert)) == 1
         alerts.judge(MENDED)
         with clock.travel(by=timedelta(minutes=6)):
-            at_once(live_app, *(lambda: alerts.judge(MENDED) for _ in range(JUDGES)))
+            at_once_in(live_app, *(lambda: alerts.judge(MENDED) for _ in range(JUDGES)))
         assert told() == 2
 
 
@@ -47,7 +48,7 @@ def test_without_its_unique_rule_they_tell_several_times(live_app, monkeypatch):
 
     with live_app.app_context():
         monkeypatch.setattr(alerts, "_begin", begin)
-        at_once(live_app, *(lambda: alerts.judge(BROKEN) for _ in range(JUDGES)))
+        at_once_in(live_app, *(lambda: alerts.judge(BROKEN) for _ in range(JUDGES)))
         assert told() == JUDGES
 
 
@@ -68,9 +69,9 @@ def lose() -> None:
 def test_processes_that_add_at_once_lose_nothing(live_app):
     with live_app.app_context():
         now = hours.begin(clock.now())
-        at_once(live_app, *(lambda: grow(10) for _ in range(JUDGES)))
+        at_once_in(live_app, *(lambda: grow(10) for _ in range(JUDGES)))
         assert hours.sums(now, now + 2 * HOUR)["GET x.y"].total == 10 * JUDGES
         db.session.rollback()
         if is_mysql(live_app):  # SQLite lets only one of them read before writing
-            at_once(live_app, *(lose for _ in range(JUDGES)))
+            at_once_in(live_app, *(lose for _ in range(JUDGES)))
             assert hours.sums(now, now + 2 * HOUR)["GET x.y"].total < 11 * JUDGES

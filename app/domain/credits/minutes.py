@@ -20,6 +20,11 @@ _lots, _usages = CompensationLot.__table__, CompensationUsage.__table__
 _history = CompensationHistory.__table__
 
 
+def usable(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """What a lot must meet so that some of its minutes can be used at `now`."""
+    return _lots.c.minutes_left > 0, _lots.c.expires_at > now
+
+
 def available(profile_id: int, now: datetime) -> int:
     """Minutes that the student could use now, as the last commit left them."""
     query = sa.select(sa.func.coalesce(sa.func.sum(_lots.c.minutes_left), 0))
@@ -29,9 +34,7 @@ def available(profile_id: int, now: datetime) -> int:
 def lock(profile_id: int, now: datetime) -> list[CompensationLot]:
     """Lock the student's lots that can be used now, and give them in the order of use."""
     require_transaction()
-    ids = sa.select(_lots.c.id).where(
-        _lots.c.profile_id == profile_id, _lots.c.minutes_left > 0, _lots.c.expires_at > now
-    )
+    ids = sa.select(_lots.c.id).where(_lots.c.profile_id == profile_id, *usable(now))
     return rules.open_lots(lock_rows(CompensationLot, db.session.scalars(ids)), now)
 
 

@@ -108,15 +108,24 @@ def checked_wish(
 
 
 def _external_no(text: str, method: str, errors: dict[str, list[str]]) -> str | None:
-    """The transfer's number without what people and apps put between its digits, so that it is unique as a number."""
-    number = "".join(unicodedata.normalize("NFKC", text or "").split()).replace("-", "").upper()
+    number = payment_number(text)
     if not number:
         return None
     if method in _WITHOUT_RECEIPT:
         errors["external_no"] = ["现金和「无」没有转账单号，请留空"]
-    elif not _EXTERNAL_NO.fullmatch(number):
+    elif not is_payment_number(number):
         errors["external_no"] = ["转账单号只能是 4 到 64 位数字或字母"]
     return number
+
+
+def payment_number(text: str | None) -> str:
+    """A transfer's number without what people and apps put between its digits, so that it is unique as a number."""
+    return "".join(unicodedata.normalize("NFKC", text or "").split()).replace("-", "").upper()
+
+
+def is_payment_number(number: str) -> bool:
+    """Whether it could be one, as `payment_number` folds it."""
+    return _EXTERNAL_NO.fullmatch(number) is not None
 
 
 def needs_receipt(payment_method: str) -> bool:

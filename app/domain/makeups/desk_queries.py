@@ -17,6 +17,7 @@ from app import clock
 from app.db import db
 from app.domain.bookings.models import Booking
 from app.domain.catalog.models import Coach, Course, CourseSchedule, CourseType
+from app.domain.credits import minutes
 from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest, RequestStatus
 from app.domain.people.models import Family, Level, Profile, ProfileStatus
 from app.domain.policy import service as policy
@@ -106,7 +107,7 @@ def _one(table: sa.Table, condition: sa.ColumnElement[bool]) -> sa.ScalarSelect[
 
 def _with_minutes(now: datetime) -> sa.Select:
     """Students who could use compensation minutes now."""
-    return sa.select(_lots.c.profile_id).where(_lots.c.minutes_left > 0, _lots.c.expires_at > now)
+    return sa.select(_lots.c.profile_id).where(*minutes.usable(now))
 
 
 def page(asked: CreditFilter, *, before: str | None = None, after: str | None = None, limit: int = PER_PAGE) -> Page:

@@ -53,8 +53,8 @@ def remind() -> int:
         sa.select(_lots.c.id)
         .join_from(_lots, _p, _p.c.id == _lots.c.profile_id)
         .where(
-            _lots.c.minutes_left > 0, _lots.c.expires_at > now,
-            _lots.c.expires_at <= now + policy.get("compensation_reminder"), _p.c.status == ProfileStatus.ACTIVE,
+            *minutes.usable(now), _lots.c.expires_at <= now + policy.get("compensation_reminder"),
+            _p.c.status == ProfileStatus.ACTIVE,
         )
     )  # fmt: skip
     return _each(credit_ids, _k.c.id, _remind_credit) + _each(lot_ids, _lots.c.id, _remind_lot)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.db import db
+from app.domain.credits import minutes
 from app.domain.credits.models import CompensationLot
 from app.domain.people.models import Family, Profile
 from app.paging import Listing, Page, capped_count, keyset_by_time, whole
@@ -34,7 +35,7 @@ def select(ending: int | None = None) -> sa.Select:
         )
         .join(_p, _p.c.id == _lots.c.profile_id)
         .join(_f, _f.c.id == _lots.c.family_id)
-        .where(_lots.c.minutes_left > 0, _lots.c.expires_at > now)
+        .where(*minutes.usable(now))
     )  # fmt: skip
     return query if ending is None else query.where(_lots.c.expires_at <= now + timedelta(days=ending))
 

@@ -18,6 +18,7 @@ from app.domain.catalog import queries as catalog
 from app.domain.catalog.held import FREE
 from app.domain.catalog.models import Course, CourseSchedule, CourseType, ScheduleStatus
 from app.domain.catalog.queries import SessionCard
+from app.domain.credits import minutes
 from app.domain.credits import rules as credit_rules
 from app.domain.credits.models import CompensationLot, MakeupCredit, MakeupRequest
 from app.domain.credits.rules import Exchange
@@ -229,7 +230,7 @@ def minutes_of(profile_ids: Collection[int], now: datetime) -> dict[int, int]:
     """Student → minutes that could be used now; who has none is left out."""
     query = (
         sa.select(_lots.c.profile_id, sa.func.sum(_lots.c.minutes_left))
-        .where(_lots.c.profile_id.in_(profile_ids), _lots.c.expires_at > now, _lots.c.minutes_left > 0)
+        .where(_lots.c.profile_id.in_(profile_ids), *minutes.usable(now))
         .group_by(_lots.c.profile_id)
     )
     return {profile_id: int(left) for profile_id, left in db.session.execute(query)}

@@ -3,8 +3,6 @@ out, close it (O16)."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,6 +13,7 @@ from app.domain.cases.models import CaseKind
 from app.domain.desk import persons, receipts
 from app.domain.desk.models import PaymentMethod
 from app.domain.desk.receipts import NewReceipt, Owner
+from app.domain.desk.rules import is_payment_number, payment_number
 from app.domain.desk.words import METHODS
 from app.domain.orders import refund_ending, refund_locking, refund_rules
 from app.domain.orders.errors import OwnRefund
@@ -25,7 +24,6 @@ from app.domain.people import proof, roles
 from app.domain.people.roles import Permission
 from app.errors import Invalid
 
-_NUMBER = re.compile(r"[0-9A-Z_]{4,64}", re.ASCII)
 _KINDS = (CaseKind.REFUND_ABNORMAL, CaseKind.REFUND_FAILED)
 
 
@@ -102,12 +100,12 @@ def checked_number(method: str, external_no: str | None) -> str | None:
     """The number of a payment by hand, as it is kept. Raises Invalid."""
     if method not in set(PaymentMethod) - {PaymentMethod.NONE}:
         raise Invalid.field("method", "请选择收付款方式")
-    number = "".join(unicodedata.normalize("NFKC", external_no or "").split()).replace("-", "").upper()
+    number = payment_number(external_no)
     if method == PaymentMethod.CASH:
         if number:
             raise Invalid.field("external_no", "现金没有单号，请留空")
         return None
-    if not _NUMBER.fullmatch(number):
+    if not is_payment_number(number):
         raise Invalid.field("external_no", "请填写转账或刷卡单号，4 到 64 位数字或字母")
     return number
 

@@ -25,9 +25,10 @@ def belongs_to(person: Staff | sa.Row, family_id: int) -> bool:
     return db.session.scalar(sa.select(sa.exists().where(User.family_id == family_id, sa.or_(*same))))
 
 
-def is_own(actor: Actor, family_id: int) -> bool:
-    """Whether whoever acts belongs to this family, for use cases that do not hold the person's row."""
-    if actor.type != ActorType.STAFF:
+def is_own(actor: Actor, family_id: int | None) -> bool:
+    """Whether whoever acts belongs to this family, for pages and for use cases that do not hold the person's row;
+    what is of no family (None) is nobody's own."""
+    if actor.type != ActorType.STAFF or family_id is None:
         return False
     if actor.family_id is not None and actor.family_id == family_id:
         return True

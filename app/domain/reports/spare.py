@@ -23,6 +23,7 @@ from app.domain.catalog import rules as class_rules
 from app.domain.catalog.held import FREE
 from app.domain.catalog.models import Course, CourseSchedule, CourseType, ScheduleStatus
 from app.domain.catalog.queries import SessionCard
+from app.domain.credits import minutes
 from app.domain.credits import rules as credit_rules
 from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit
 from app.domain.credits.rules import Exchange
@@ -133,7 +134,7 @@ def _lots_ending(now: datetime) -> dict[int, tuple[int, datetime]]:
     """Student → the minutes that end soon, and when the first of them do."""
     query = (
         sa.select(_lots.c.profile_id, sa.func.sum(_lots.c.minutes_left), sa.func.min(_lots.c.expires_at))
-        .where(_lots.c.minutes_left > 0, _lots.c.expires_at > now, _lots.c.expires_at <= now + SOON)
+        .where(*minutes.usable(now), _lots.c.expires_at <= now + SOON)
         .group_by(_lots.c.profile_id)
     )
     return {profile_id: (int(left), end) for profile_id, left, end in db.session.execute(query)}

@@ -13,6 +13,7 @@ from app.domain.bookings.models import Booking, BookingStatus
 from app.domain.cases.models import CaseStatus, MoneyCase
 from app.domain.catalog.models import CourseSchedule
 from app.domain.changes import two_families
+from app.domain.credits import minutes
 from app.domain.credits.models import CompensationLot, CreditStatus, MakeupCredit, MakeupRequest, RequestStatus
 from app.domain.ledger.models import Wallet, WalletStatus
 from app.domain.orders.models import OrderStatus, PaymentOrder, Refund, RefundStatus
@@ -56,7 +57,7 @@ def _of_wallets(scope: Scope) -> list[str]:
 def _open(scope: Scope) -> list[tuple[int, str]]:
     now, mine = clock.now(), scope.families
     waits = (EntryStatus.WAITING, EntryStatus.OFFERED)
-    lots = (CompensationLot.minutes_left > 0, CompensationLot.expires_at > now, CompensationLot.revoked_at.is_(None))
+    lots = minutes.usable(now)
     live = sa.or_(
         _o.c.status == OrderStatus.PENDING, _o.c.closing.is_(True),
         sa.and_(_o.c.status == OrderStatus.PAID, _o.c.booking_id.is_(None), ~_settled()),

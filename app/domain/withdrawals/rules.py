@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from decimal import Decimal
 from enum import StrEnum
 
 from app import money
 from app.domain.desk.models import PaymentMethod, WithdrawalStatus
+from app.domain.desk.rules import is_payment_number, payment_number
 from app.domain.withdrawals.errors import InsufficientBalance
 from app.errors import Invalid, InvalidState
 from app.money import MAX_AMOUNT, ZERO
@@ -34,8 +33,6 @@ STATUS_TEXTS = {
     WithdrawalStatus.FAILED: "打款失败",
     WithdrawalStatus.CANCELLED: "已取消",
 }
-
-_EXTERNAL_NO = re.compile(r"[0-9A-Z_]{4,64}", re.ASCII)
 
 
 class Event(StrEnum):
@@ -98,12 +95,12 @@ def checked_method(method: str, external_no: str | None) -> str | None:
     """The transfer's number without what people and apps put between its digits. Raises Invalid."""
     if method not in METHODS:
         raise Invalid.field("method", "请选择打款方式")
-    number = "".join(unicodedata.normalize("NFKC", external_no or "").split()).replace("-", "").upper()
+    number = payment_number(external_no)
     if not number:
         return None
     if method == PaymentMethod.CASH:
         raise Invalid.field("external_no", "现金没有转账单号，请留空")
-    if not _EXTERNAL_NO.fullmatch(number):
+    if not is_payment_number(number):
         raise Invalid.field("external_no", "转账单号只能是 4 到 64 位数字或字母")
     return number
 

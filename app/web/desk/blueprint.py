@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from flask import Blueprint
 
-from app.domain.desk import words
+from app.domain.desk import rules, words
 from app.web import forms_token, labels
 
 bp = Blueprint("desk", __name__)
@@ -22,6 +22,12 @@ def reason_word(code: str) -> str:
 def reason_words(codes: Iterable[str]) -> str:
     """Why another person must approve, as one line."""
     return "、".join(labels.word("approval_reason", code) for code in codes)
+
+
+@bp.app_template_global()
+def max_receipts() -> int:
+    """How many receipts one movement of money may have."""
+    return rules.MAX_RECEIPTS
 
 
 @bp.app_template_global()

@@ -11,6 +11,7 @@ from app.domain.audit import actions
 from app.domain.desk import queries as desk
 from app.domain.orders import desk_queries, desk_refunds
 from app.domain.orders.desk_queries import OrderFilter
+from app.domain.people import belonging
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.errors import Invalid, Unavailable
@@ -116,11 +117,10 @@ def detail_context(order_id: str, kept: Sequence[KeptFile] = ()) -> dict:
     detail = desk_queries.detail(order_id)
     if detail is None:
         abort(404)
-    actor = current_actor()
-    own = actor.family_id is not None and actor.family_id == detail.line.row.family_id
     return {
         "detail": detail, "refunds": desk_refunds.of_order(detail.line.id), "actions": actions, "error": None,
-        "own_family": own, "hand": HandForm(formdata=None), "note": NoteForm(formdata=None), "kept": kept,
+        "own_family": belonging.is_own(current_actor(), detail.line.row.family_id),
+        "hand": HandForm(formdata=None), "note": NoteForm(formdata=None), "kept": kept,
         "receipts": desk.receipts_of("offline", *(entry.id for entry in detail.offline)),
         "max_bytes": policy.get("receipt_max_bytes"),
     }  # fmt: skip

@@ -13,7 +13,7 @@ from app.domain.orders import desk_refunds, refund_rules, refunds
 from app.domain.orders.desk_refunds import Subject
 from app.domain.orders.models import RefundTo
 from app.domain.orders.refund_rules import Wish
-from app.domain.people import proof
+from app.domain.people import belonging, proof
 from app.domain.people.roles import Permission
 from app.domain.policy import service as policy
 from app.errors import Conflict, DomainError, Forbidden, Invalid
@@ -142,10 +142,9 @@ def _page(
     if RefundTo.CASH in subject.ways:
         form.refund_to.description = "这笔钱是线下收的，不能由微信退回。"
     form.refund_to.choices = [SelectChoice(way, refund_rules.TO_TEXTS[way]) for way in subject.ways]
-    family_id = current_actor().family_id
     return render(
         "orders/refund_new.html", "orders/_refund_new.html", status=status_of(error) if error else 200, form=form,
         subject=subject, here=here, wish=wish, error=None if isinstance(error, Invalid) else error,
         alone=wish is not None and wish.amount <= policy.get("refund_approval_from"),
-        own_family=family_id is not None and family_id == subject.family_id,
+        own_family=belonging.is_own(current_actor(), subject.family_id),
     )  # fmt: skip
