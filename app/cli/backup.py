@@ -10,7 +10,7 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from app import money
-from app.cli.operator import operator, says_refusals
+from app.cli.operator import says_refusals
 from app.flows import backup
 from app.money import from_fen
 
@@ -27,13 +27,13 @@ def register(app: Flask) -> None:
 def create(folder: Path) -> None:
     """在 FOLDER 里新建一份备份：数据库（加密）、新增的凭证、带密钥签名的清单。服务不用停。"""
     began = time.monotonic()
-    target, manifest = backup.create(folder, operator())
+    target, manifest = backup.create(folder)
     at = "无二进制日志" if manifest.position is None else "{}:{}".format(*manifest.position)
     click.echo(
         f"{target}：数据库 {manifest.bytes / 1e6:.1f} MB，凭证 {manifest.receipts} 个，日志位置 {at}，"
         f"用时 {time.monotonic() - began:.1f} 秒"
     )
-    click.echo(f"账本检查点 {manifest.anchor}")
+    click.echo(f"账本检查点 {manifest.anchor or '还没有'}")
 
 
 @group.command("check")

@@ -24,7 +24,6 @@ from sqlalchemy.engine import make_url
 
 from app import clock, config, sealed_stream, vault
 from app.db import db
-from app.domain.audit.actor import Actor
 from app.domain.desk.bulk_models import AdjustmentBatch
 from app.domain.desk.models import Receipt
 from app.domain.ledger import verify
@@ -73,7 +72,8 @@ def _outside() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup says of itself. `anchor` is the ledger's root before the dump began: a restore must contain it."""
+    """What a backup says of itself. `anchor` is the ledger's last kept root before the dump began, which a restore must
+    contain; None if there was none yet."""
 
     format: int
     made_at: str
@@ -83,7 +83,7 @@ class Manifest:
     sha256: str
     bytes: int
     position: list | None
-    anchor: str
+    anchor: str | None
     receipts: int
     receipts_sha256: str
 
@@ -100,10 +100,11 @@ class Restored:
 
 
 @_outside()
-def create(folder: Path, actor: Actor) -> tuple[Path, Manifest]:
+def create(folder: Path) -> tuple[Path, Manifest]:
     """Write a new backup into `folder`; returns where, and what it says. Nothing is there under its name until it is
-    whole. Raises BackupBroken where a file is missing or the ledger is not sound, BackupFailed."""
-    report = verify.run(keep_anchor=True, actor=actor)
+    whole. The database is only read: its user `backup` may do no more. Raises BackupBroken where a file is missing or
+    the ledger is not sound, BackupFailed."""
+    report = verify.run(keep_anchor=False)
     if not report.sound:
         raise BackupBroken(f"账本核对有 {len(report.findings)} 处不符，先处理再备份")
     at = clock.now()
@@ -117,7 +118,7 @@ def create(folder: Path, actor: Actor) -> tuple[Path, Manifest]:
         manifest = Manifest(
             format=FORMAT, made_at=at.isoformat(), database=url.get_backend_name(), schema=url.database or "",
             revision=revision, sha256=_sha256(draft / DATABASE), bytes=(draft / DATABASE).stat().st_size,
-            position=None if position is None else [position.file, position.offset], anchor=str(report.root),
+            position=None if position is None else [position.file, position.offset], anchor=report.base,
             receipts=count, receipts_sha256=_sha256(draft / RECEIPTS),
         )  # fmt: skip
         said = json.dumps(asdict(manifest), ensure_ascii=False, indent=1).encode()
@@ -243,7 +244,7 @@ def inspect(manifest: Manifest) -> Restored:
     receipts to the last byte. Raises BackupBroken."""
     if (revision := _revision()) != manifest.revision:
         raise BackupBroken(f"恢复后的结构版本是 {revision}，备份是 {manifest.revision}")
-    report = verify.run(anchor_root=manifest.anchor, keep_anchor=False)
+    report = verify.run(full=True, anchor_root=manifest.anchor, keep_anchor=False)
     if not report.sound:
         raise BackupBroken(f"恢复后账本核对有 {len(report.findings)} 处不符：{report.findings[0]}")
     return Restored(report, _check_receipts())

@@ -18,6 +18,7 @@ from app.db import db
 from app.domain.audit import seals
 from app.domain.audit.actor import system
 from app.domain.ledger import service as ledger
+from app.flows import backup
 from tests import databases
 from tests.conftest import build_app, make_settings
 from tests.databases import MYSQL_URL, FreshDatabase
@@ -174,6 +175,17 @@ def test_backup_reads_all_and_writes_nothing(server):
         assert server.try_as("backup", f"SELECT * FROM {table}") == 0
     for sql in ("DELETE FROM levels", "INSERT INTO levels (name) VALUES ('x')", "DROP TABLE levels"):
         assert server.try_as("backup", sql) in DENIED
+
+
+@needs_mysql
+def test_backup_makes_a_backup(server, tmp_path):
+    url = make_url(server.database.url).set(username=server.user("backup"), password=server.password)
+    app = create_app(make_settings(url.render_as_string(hide_password=False), tmp_path / "instance"))
+    with app.app_context():
+        target, _manifest = backup.create(tmp_path / "backups")
+        assert backup.check(target)
+        db.session.remove()
+        db.engine.dispose()
 
 
 @needs_mysql

@@ -18,6 +18,7 @@ from app.db import db, transaction
 from app.domain.audit.actor import system
 from app.domain.desk.models import Receipt
 from app.domain.ledger import service as ledger
+from app.domain.ledger import verify
 from app.domain.ledger.models import TransactionType, WalletTransaction
 from app.domain.ledger.verify import Finding, Report
 from app.flows import backup, receipts
@@ -56,7 +57,7 @@ def source(live_app):
 
 @pytest.fixture
 def made(source, tmp_path):
-    target, _manifest = backup.create(tmp_path / "backups", SYSTEM)
+    target, _manifest = backup.create(tmp_path / "backups")
     return target
 
 
@@ -94,6 +95,17 @@ def test_brought_back_whole_and_only_into_an_empty_database(made, elsewhere):
             db.session.execute(sa.text("UPDATE wallets SET balance = balance + 1"))
 
 
+def test_it_names_the_last_anchor_if_there_is_one(source, tmp_path, elsewhere):
+    _target, manifest = backup.create(tmp_path / "first")
+    assert manifest.anchor is None
+    kept = verify.run().root
+    deposit(source[1], "after-the-anchor")
+    target, manifest = backup.create(tmp_path / "backups")
+    assert manifest.anchor == kept
+    with elsewhere.app_context():
+        assert backup.restore(target).report.sound
+
+
 def test_made_while_money_moves(source, tmp_path, elsewhere):
     app, family = source
     stop, made = threading.Event(), []
@@ -107,8 +119,8 @@ def test_made_while_money_moves(source, tmp_path, elsewhere):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        target, _manifest = backup.create(tmp_path / "backups", SYSTEM)
-        second, _manifest = backup.create(tmp_path / "more", SYSTEM)
+        target, _manifest = backup.create(tmp_path / "backups")
+        second, _manifest = backup.create(tmp_path / "more")
     finally:
         stop.set()
         writer.join()
@@ -162,7 +174,7 @@ def test_a_second_backup_copies_only_new_receipts(source, made, tmp_path):
     clerk = make_staff("finance")
     more = receipts.keep([Upload("c.png", io.BytesIO(png() + b"\0"))], actor=actor_of(clerk))
     ask(clerk, family, payment_method="pos", receipts=more, amount=Decimal("31.00"))
-    second, manifest = backup.create(tmp_path / "backups", SYSTEM)
+    second, manifest = backup.create(tmp_path / "backups")
     now = {path: path.stat().st_mtime_ns for path in pool.rglob("*") if path.is_file()}
     assert len(now) == len(old) + 1 == manifest.receipts
     assert old.items() <= now.items()
@@ -174,14 +186,14 @@ def test_a_receipt_that_is_missing_stops_the_backup(source, tmp_path):
     store.delete(db.session.scalar(sa.select(Receipt.storage_key).limit(1)))
     db.session.rollback()
     with pytest.raises(BackupBroken, match="不在存储里"):
-        backup.create(tmp_path / "backups", SYSTEM)
+        backup.create(tmp_path / "backups")
     assert not list((tmp_path / "backups").glob("desk-*"))
 
 
 def test_an_unsound_ledger_is_not_passed_on(source, tmp_path, monkeypatch):
     monkeypatch.setattr(backup.verify, "run", lambda **_kw: Report(full=False, findings=[Finding(1, 1, "不符")]))
     with pytest.raises(BackupBroken, match="1 处不符"):
-        backup.create(tmp_path / "backups", SYSTEM)
+        backup.create(tmp_path / "backups")
 
 
 def test_without_the_tools_it_says_so(source, tmp_path, monkeypatch):
@@ -189,7 +201,7 @@ def test_without_the_tools_it_says_so(source, tmp_path, monkeypatch):
         pytest.skip("SQLite needs no tools")
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(BackupFailed, match="客户端工具"):
-        backup.create(tmp_path / "backups", SYSTEM)
+        backup.create(tmp_path / "backups")
 
 
 def test_the_commands(source, elsewhere, tmp_path):

@@ -19,7 +19,6 @@ import sqlalchemy as sa
 
 from app import create_app, vault
 from app.db import db
-from app.domain.audit.actor import system
 from app.domain.ledger.models import Wallet
 from app.flows import backup
 from app.flows.backup import BackupBroken
@@ -79,7 +78,7 @@ def test_to_a_position_and_not_a_commit_further(server, tmp_path):
     with one.app_context():
         flask_migrate.upgrade()
         family = make_family(balance="100.00")
-        made, manifest = backup.create(tmp_path / "backups", system("test"))
+        made, manifest = backup.create(tmp_path / "backups")
         assert manifest.position is not None
         for number in range(3):
             deposit(family, f"after{number}")

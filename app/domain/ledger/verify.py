@@ -57,6 +57,8 @@ class Report:
     #: the sum of all balances
     fen: int = 0
     root: str | None = None
+    #: the root of the last anchor before, whose state this one contains; None before the first
+    base: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -79,6 +81,7 @@ def run(
         if anchor_root is not None:
             check.compare(anchor_root)
     report = check.report
+    report.base = check.base and check.base.root
     report.findings = sorted(check.bad.values())
     if report.sound and keep_anchor:
         report.root = anchors.write(heads=check.wallets, base=check.base, actor=actor or system("ledger verify"))
