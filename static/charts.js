@@ -96,9 +96,34 @@ function option(spec, colour) {
   };
 }
 
+// The same as a table: read aloud instead of the picture, and shown where it cannot be drawn.
+function tabulate(figure, spec) {
+  if (figure.querySelector('.chart-figures')) return;
+  const box = document.createElement('div');
+  box.className = 'chart-figures';
+  const table = box.appendChild(document.createElement('table'));
+  table.createCaption().textContent = figure.querySelector('figcaption strong').textContent;
+  const put = (row, tag, text, scope) => {
+    const cell = row.appendChild(document.createElement(tag));
+    cell.textContent = text;
+    if (scope) cell.scope = scope;
+  };
+  const head = table.createTHead().insertRow();
+  put(head, 'td', '');
+  for (const label of spec.labels) put(head, 'th', label, 'col');
+  const body = table.createTBody();
+  for (const { name, data } of spec.rows ?? spec.series) {
+    const row = body.insertRow();
+    put(row, 'th', name, 'row');
+    for (const value of data) put(row, 'td', written(value === null ? null : Number(value), spec.unit));
+  }
+  figure.append(box);
+}
+
 async function draw(figure) {
   const area = figure.querySelector('.chart-area');
   const spec = JSON.parse(document.getElementById(figure.dataset.chart).textContent);
+  tabulate(figure, spec);
   const echarts = await load(figure.dataset.chartLib);
   drawn.get(area)?.dispose();
   const chart = echarts.init(area, null, { renderer: 'svg' });

@@ -1,5 +1,21 @@
 // `/` search · `j` `k` rows · Enter opens (the row's link has the focus) · `x` ticks the row · `?` help · Esc closes ·
 // any element with data-key="a" is pressed by that key.
+// Single keys can be switched off (WCAG 2.1.4): who speaks to the computer would press them by accident.
+const OFF = 'desk-keys-off';
+// Storage throws in some private modes; then they are on.
+function off() { try { return localStorage.getItem(OFF) !== null; } catch { return false; } }
+
+const choice = document.querySelector('[data-keys-switch]');
+if (choice) {
+  choice.checked = !off();
+  choice.addEventListener('change', () => {
+    try {
+      if (choice.checked) localStorage.removeItem(OFF);
+      else localStorage.setItem(OFF, '1');
+    } catch { choice.checked = true; }
+  });
+}
+
 const typing = (target) => target.closest?.('input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]');
 
 function rows() {
@@ -31,7 +47,7 @@ document.addEventListener('keydown', (event) => {
     if (!unhandled) event.preventDefault();
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || off()) return;
   if (typing(event.target) || document.querySelector('dialog:modal')) return;
   if (event.key === '/') {
     const search = document.getElementById('search');

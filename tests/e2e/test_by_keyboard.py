@@ -6,7 +6,7 @@ whole when somebody spaces them out (1.4.12). docs/operations/accessibility.md s
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.e2e.steps import sign_in
 from tests.e2e.test_accessibility import PAGES
@@ -134,6 +134,23 @@ def test_pages_fit_320_pixels_and_spaced_words_stay_whole(product, new_page, use
         wrong += [f"{path} spaced: {one}" for one in page.evaluate(CUT)]
         wrong += [f"{path} spaced sticks out: {one}" for one in page.evaluate(OUT)]
     assert not wrong, "\n".join(wrong)
+
+
+def test_single_keys_can_be_switched_off(product, new_page):
+    page = new_page()
+    sign_in(page, product, "qiantai")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    for wanted in (False, True):
+        page.goto(product.url)
+        page.get_by_role("button", name="键盘快捷键").click()
+        choice = page.get_by_label("在这个浏览器启用以上快捷键")
+        expect(choice).to_be_checked(checked=not wanted)
+        choice.set_checked(wanted)
+        page.get_by_role("button", name="关闭").click()
+        page.keyboard.press("/")
+        search = expect(page.locator("#search"))
+        (search.to_be_focused if wanted else search.not_to_be_focused)()
 
 
 def test_the_walk_finds_what_is_wrong(chromium):
