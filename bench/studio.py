@@ -53,6 +53,7 @@ def running(context: Context, **extra: str) -> Iterator[Studio]:
     folder.mkdir(exist_ok=True)
     environ = {
         **os.environ, **_KEYS, **pay_environ(),
+        "MALLOC_ARENA_MAX": "2",  # as in deploy/
         "DESK_ENV": "development", "DESK_DATABASE_URL": context.database.url,
         "DESK_INSTANCE_DIR": str(context.instance), "DESK_LOG_FORMAT": "json", "DESK_LOG_LEVEL": "WARNING",
         "DESK_PUBLIC_URL": url, "DESK_WECHAT_API_URL": sandbox, "DESK_WXPAY_API_URL": sandbox,

@@ -102,7 +102,7 @@ function tabulate(figure, spec) {
   const box = document.createElement('div');
   box.className = 'chart-figures';
   const table = box.appendChild(document.createElement('table'));
-  table.createCaption().textContent = figure.querySelector('figcaption strong').textContent;
+  table.setAttribute('aria-label', figure.querySelector('figcaption strong').textContent);
   const put = (row, tag, text, scope) => {
     const cell = row.appendChild(document.createElement(tag));
     cell.textContent = text;
