@@ -14,12 +14,12 @@ from app.cli.operator import operator, says_refusals
 from app.domain.audit import seals
 from app.flows import audit_archive, audit_file
 
-group = AppGroup("audit", help="Check the audit log; put old months of it away.")
+group = AppGroup("audit", help="审计记录：封存、核对、归档。")
 
 
 @group.command("verify")
 def verify() -> None:
-    """Recompute every seal; name the first broken one and exit with 1."""
+    """重算每个封条；有不符的，说出第一个并以 1 退出。"""
     found = seals.verify()
     if found.broken:
         broken = found.broken
@@ -38,7 +38,7 @@ def verify() -> None:
 
 @group.command("seal")
 def seal() -> None:
-    """Seal now what is older than a minute, as the periodic job does."""
+    """现在封存一分钟以前的记录，与定时任务相同。"""
     click.echo(f"已封存 {seals.seal_due()} 条")
 
 

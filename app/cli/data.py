@@ -16,12 +16,12 @@ from app.domain.retention import cleanup, proof
 from app.errors import Unavailable
 from app.flows import receipts
 
-group = AppGroup("data", help="Encryption keys, search indexes, how long data is kept.")
+group = AppGroup("data", help="数据：加密密钥、检索索引、保留期限。")
 
 
 @group.command("rotate")
 def rotate() -> None:
-    """Encrypt again with the newest data key whatever an older one sealed; may be stopped and run again."""
+    """把旧密钥加密的内容改用最新的数据密钥；中断之后可以再运行。"""
     for what, count in keys.rotate(actor=operator()).items():
         click.echo(f"{what}：{count} 条改用最新密钥")
     try:
@@ -33,7 +33,7 @@ def rotate() -> None:
 
 @group.command("reindex")
 def reindex() -> None:
-    """Compute phone indexes and search terms anew, after DESK_INDEX_KEY or the spelling rules changed."""
+    """更换 DESK_INDEX_KEY 或拼音规则之后，重建手机号索引和检索词。"""
     done = keys.reindex(actor=operator())
     click.echo(f"手机号 {done.phones} 个，家庭 {done.families} 个，索引已重建")
 

@@ -42,10 +42,10 @@ def register(app: Flask) -> None:
 
 
 @click.command("doctor")
-@click.option("--offline", is_flag=True, help="Leave WeChat, Feishu and certificates alone.")
+@click.option("--offline", is_flag=True, help="不连接微信、飞书，不看证书。")
 @with_appcontext
 def doctor(offline: bool) -> None:
-    """Check the settings and everything that they reach; exit with 1 if something is broken."""
+    """检查设置和它们连到的一切；有坏的以 1 退出。"""
     settings = config.current()
     errors = 0
     for title, findings in (

@@ -15,15 +15,15 @@ from app.domain.people import family_import
 from app.domain.people.family_import import ImportRefused, Totals
 from app.domain.people.import_rows import COLUMNS, gather
 
-group = AppGroup("families", help="Families taken over from elsewhere.")
+group = AppGroup("families", help="从别处接手的家庭。")
 
 
 @group.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Check the file and print its totals; change nothing.")
+@click.option("--dry-run", is_flag=True, help="只核对文件并列出合计，不改动任何数据。")
 @says_refusals
 def import_file(file: Path, dry_run: bool) -> None:
-    """Import families from FILE (csv in UTF-8, or xlsx): all of it, or nothing."""
+    """从 FILE（UTF-8 的 csv，或 xlsx）导入家庭：全部写入，或一行也不写。"""
     families = sheet_files.read(file, COLUMNS, gather)
     try:
         if dry_run:

@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from app.api.v1 import openapi
 from app.config import ROOT
 
-group = AppGroup("openapi", help="The OpenAPI document of the mini program's API.")
+group = AppGroup("openapi", help="小程序接口的 OpenAPI 文档。")
 
 
 def register(app: Flask) -> None:
@@ -24,10 +24,10 @@ def register(app: Flask) -> None:
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     default=ROOT / "docs" / "openapi.json",
-    help="Where to write it; docs/openapi.json if not given.",
+    help="写到哪里；默认 docs/openapi.json。",
 )
 def write(output: Path) -> None:
-    """Write docs/openapi.json from the code."""
+    """由代码生成 docs/openapi.json。"""
     text = json.dumps(openapi.build(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text, encoding="utf-8")

@@ -12,14 +12,14 @@ from app.cli.operator import operator_name, says_refusals
 from app.domain.policy import changes, queries, service
 from app.domain.policy.registry import POLICIES
 
-group = AppGroup("policy", help="Read and change the policy figures.")
+group = AppGroup("policy", help="业务参数：查看与修改。")
 
 
 @group.command("list")
-@click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="输出 JSON 数组而不是表格。")
 @says_refusals
 def list_policies(as_json: bool) -> None:
-    """Print name, value, default, unit and meaning of every figure."""
+    """列出每个参数的名称、值、默认值、单位和含义。"""
     rows = [
         {
             "name": line.policy.name,
@@ -43,7 +43,7 @@ def list_policies(as_json: bool) -> None:
 @click.argument("name")
 @says_refusals
 def get_policy(name: str) -> None:
-    """Print the value in force."""
+    """显示现在的值。"""
     if name not in POLICIES:
         raise click.ClickException(f"没有名为 {name} 的规则；flask policy list 列出全部")
     click.echo(service.text(name))
@@ -54,7 +54,7 @@ def get_policy(name: str) -> None:
 @click.argument("value")
 @says_refusals
 def set_policy(name: str, value: str) -> None:
-    """Put VALUE in force at once; announced in the Feishu SYSTEM group."""
+    """立即改为 VALUE；会告知飞书系统群。"""
     done = changes.set_by_command(name=name, value=value, who=operator_name())
     click.echo(f"{name}: {done.old} → {done.new}" if done.old != done.new else f"{name}: {done.new}（没有变化）")
 

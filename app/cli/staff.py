@@ -13,7 +13,7 @@ from app.domain.people import passwords, staff
 from app.domain.people.queries_staff import staff_list
 from app.domain.people.roles import Role
 
-group = AppGroup("staff", help="Staff accounts of the portal.")
+group = AppGroup("staff", help="员工账号。")
 
 
 def register(app: Flask) -> None:
@@ -21,13 +21,13 @@ def register(app: Flask) -> None:
 
 
 @group.command("create")
-@click.option("--username", required=True, help="2-32 lower-case letters, digits, . - _")
-@click.option("--role", required=True, type=click.Choice([str(role) for role in Role]))
-@click.option("--name", default="", help="the name that pages show; default: the username")
-@click.option("--password-stdin", is_flag=True, help="read the password from standard input")
+@click.option("--username", required=True, help="2–32 位小写字母、数字和 . - _")
+@click.option("--role", required=True, type=click.Choice([str(role) for role in Role]), help="角色")
+@click.option("--name", default="", help="页面上显示的姓名；默认与用户名相同")
+@click.option("--password-stdin", is_flag=True, help="从标准输入读取密码")
 @says_refusals
 def create(username: str, role: str, name: str, password_stdin: bool) -> None:
-    """Make an account with any role. There is no default password: it is typed twice, or read from stdin."""
+    """新建任一角色的账号。没有默认密码：输入两遍，或从标准输入读取。"""
     password = _read_password(password_stdin)
     made = staff.create(
         username=username, display_name=name or username, role=role, password=password, must_change=False,
@@ -38,11 +38,11 @@ def create(username: str, role: str, name: str, password_stdin: bool) -> None:
 
 @group.command("reset")
 @click.argument("username")
-@click.option("--password-stdin", is_flag=True, help="read the temporary password from standard input")
-@click.option("--totp", is_flag=True, help="take away the second factor as well")
+@click.option("--password-stdin", is_flag=True, help="从标准输入读取临时密码")
+@click.option("--totp", is_flag=True, help="同时取消第二因素")
 @says_refusals
 def reset(username: str, password_stdin: bool, totp: bool) -> None:
-    """Set a temporary password; announced in the Feishu SYSTEM group like every use of such power."""
+    """设置临时密码；会告知飞书系统群。"""
     line = next((each for each in staff_list() if each.username == username.strip().lower()), None)
     if line is None:
         raise click.ClickException(f"没有员工 {username}")
@@ -56,7 +56,7 @@ def reset(username: str, password_stdin: bool, totp: bool) -> None:
 
 @group.command("list")
 def show() -> None:
-    """All accounts, one a line."""
+    """列出全部账号，每行一个。"""
     for line in staff_list():
         factor = "totp" if line.has_second_factor else "-"
         click.echo(f"{line.username}\t{line.role}\t{line.status}\t{factor}\t{line.display_name}")

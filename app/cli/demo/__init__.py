@@ -22,15 +22,15 @@ from app.domain.policy import changes
 TOLD = 60
 _ROLES = {"front_desk": "前台", "finance": "财务", "manager": "店长", "auditor": "审计", "admin": "管理员"}
 
-group = AppGroup("demo", help="Demo data; refused in production.")
+group = AppGroup("demo", help="演示数据；生产环境拒绝。")
 
 
 @group.command("seed")
-@click.option("--families", type=click.IntRange(1, 5_000_000), help="Fill up to this many families.")
-@click.option("--transactions", type=click.IntRange(1, 50_000_000), help="Fill up to this many wallet transactions.")
+@click.option("--families", type=click.IntRange(1, 5_000_000), help="补到这么多户家庭。")
+@click.option("--transactions", type=click.IntRange(1, 50_000_000), help="补到这么多笔流水。")
 @says_refusals
 def seed(families: int | None, transactions: int | None) -> None:
-    """Make the demo; with options, fill it up to that size. Run again, it adds only what is missing."""
+    """生成演示数据，可补到给定的规模；再次运行只补缺少的。"""
     _refuse_in_production()
     _seed_told()
     if families or transactions:
@@ -42,7 +42,7 @@ def seed(families: int | None, transactions: int | None) -> None:
 @group.command("prepare")
 @says_refusals
 def prepare() -> None:
-    """What `make run` needs: the newest tables, and the demo if there is none yet. Prints the sign-ins."""
+    """`make run` 所需：升级数据表，没有演示数据就生成，并列出登录账号。"""
     _refuse_in_production()
     flask_migrate.upgrade()
     db.session.remove()
