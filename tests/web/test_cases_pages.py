@@ -15,11 +15,12 @@ from app.domain.cases.models import CaseKind, CaseStatus, MoneyCase
 from app.domain.catalog.models import CourseSchedule
 from app.domain.orders import settle
 from app.domain.orders.models import PaymentOrder
+from app.domain.people.models import User
 from tests.domain.desk import desk
 from tests.domain.orders import steps
 from tests.domain.reports.test_board import difference
 from tests.factories import make_family
-from tests.portal import Browser, actor_of
+from tests.portal import Browser, actor_of, make_staff
 
 
 @pytest.fixture
@@ -63,6 +64,12 @@ def text(response) -> str:
 
 def words(response) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text(response)))
+
+
+def test_a_case_of_ones_own_family_is_for_others(app, family, unseated):
+    parent = db.session.get(User, family.user_id)
+    mother = Browser(app).sign_in(make_staff("finance", phone_index=parent.phone_index))
+    assert "这是您自己的家庭" in text(mother.get(f"/exceptions/{unseated[2]}"))
 
 
 def test_an_empty_board_says_what_would_be_there(front):

@@ -22,13 +22,13 @@ from app.domain.desk.receipts import Owner
 from app.domain.ledger.models import Wallet
 from app.domain.orders import attempts, desk_queries, refunds
 from app.domain.orders.models import OfflinePayment, OrderStatus, PaymentOrder, Refund, RefundStatus
-from app.domain.people.models import StaffSession
+from app.domain.people.models import StaffSession, User
 from app.domain.reports import payments as figures
 from tests.domain.desk.desk import receipt
 from tests.domain.orders import steps
 from tests.factories import make_course, make_family, make_session
 from tests.gateways.receipt_files import png
-from tests.portal import Browser, actor_of
+from tests.portal import Browser, actor_of, make_staff
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"; DROP TABLE refunds; --"
 FILES = {"content_type": "multipart/form-data"}
@@ -104,6 +104,18 @@ def test_the_list_is_empty_at_first_and_says_what_will_be_there(front):
     answer = front.get("/orders")
     assert answer.status_code == 200
     assert "还没有订单" in text(answer)
+
+
+@pytest.mark.parametrize("how", ["linked", "phone", "openid"])
+def test_ones_own_familys_order_is_for_others(app, family, paid, how):
+    parent = db.session.get(User, family.user_id)
+    same = {"linked": {"family_id": family.id}, "phone": {"phone_index": parent.phone_index},
+            "openid": {"openid": parent.openid}}[how]  # fmt: skip
+    mother = Browser(app).sign_in(make_staff("finance", **same))
+    for address in (f"/orders/{paid}", f"/orders/{paid}/refund"):
+        page = text(mother.get(address))
+        assert "这是您自己的家庭" in page
+        assert 'name="amount"' not in page
 
 
 def test_filters_find_exactly_the_orders_that_they_say(front, paid, session):

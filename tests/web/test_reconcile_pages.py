@@ -12,13 +12,14 @@ from app.db import db
 from app.domain.audit.actor import system
 from app.domain.catalog.models import CourseSchedule
 from app.domain.longjobs.models import LongJob
+from app.domain.people.models import User
 from app.domain.reconcile import bill, health, queries
 from app.domain.reconcile.bill import Line
 from app.domain.reconcile.models import BillKind
 from app.money import from_fen
 from tests.domain.orders.refunds import paid_trial
 from tests.domain.reconcile.life import change
-from tests.portal import Browser
+from tests.portal import Browser, make_staff
 
 YESTERDAY = clock.today() - timedelta(days=1)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -65,6 +66,13 @@ def test_the_list_under_its_filters(seeded, finance):
     assert HOSTILE not in text(finance.get(f"/reconcile/{unknown}"))
     assert f"/orders/{paid.order_id}" in text(finance.get(f"/reconcile/{amount}"))
     assert finance.get("/reconcile/999999").status_code == 404
+
+
+def test_a_difference_of_ones_own_family_is_for_others(app, seeded):
+    paid, _unknown, amount = seeded
+    parent = db.session.get(User, paid.family.user_id)
+    mother = Browser(app).sign_in(make_staff("finance", openid=parent.openid))
+    assert "这是您自己的家庭" in text(mother.get(f"/reconcile/{amount}"))
 
 
 def test_settled_with_a_note(seeded, finance):
