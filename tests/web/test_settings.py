@@ -195,7 +195,7 @@ def test_a_capability_is_opened_by_a_form_of_its_own(browser, chosen, value, wor
     page = text(browser.get(f"/settings/policies/{SCOPE}"))
     assert words.format(*ids) in page
     again = text(browser.get(f"/settings/policies/{SCOPE}/edit"))
-    (checked,) = re.findall(r"<input[^>]*checked[^>]*>", again)
+    (checked,) = [one for one in re.findall(r"<input[^>]*checked[^>]*>", again) if 'name="scope"' in one]
     assert f'value="{sent["scope"]}"' in checked
 
 
