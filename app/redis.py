@@ -93,8 +93,7 @@ def _by_sentinel(address: str, options: dict) -> redis.Redis:
     name, _, number = parts.path.strip("/").partition("/")
     wait = options["socket_connect_timeout"]
     # A Sentinel that does not answer is no reason to wait: the next one is asked.
-    asking = {"socket_timeout": wait, "socket_connect_timeout": wait, "retry": _retries(0)}
-    sentinel = Sentinel(nodes, sentinel_kwargs=asking)
+    sentinel = Sentinel(nodes, sentinel_kwargs=options | {"socket_timeout": wait, "retry": _retries(0)})
     return sentinel.master_for(name or "mymaster", password=password, db=int(number or 0), **options)
 
 

@@ -47,8 +47,8 @@ document.addEventListener('keydown', (event) => {
     if (!unhandled) event.preventDefault();
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || off()) return;
-  if (typing(event.target) || document.querySelector('dialog:modal')) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (typing(event.target) || off() || document.querySelector('dialog:modal')) return;
   if (event.key === '/') {
     const search = document.getElementById('search');
     if (!search) return;

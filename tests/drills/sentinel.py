@@ -181,11 +181,8 @@ def _wait_until_sent(wanted: int, seconds: float) -> float:
 
 def _judge(asked, sandbox, openids, report: Report, *, outages, signed_in, queued: float, drained: float) -> None:
     arrived = sum(len(sandbox.messages(openid)) for openid in openids)
-    rows = dict(
-        db.session.execute(
-            sa.select(Notification.status, sa.func.count()).where(OURS).group_by(Notification.status)
-        ).all()
-    )
+    by_status = sa.select(Notification.status, sa.func.count()).where(OURS).group_by(Notification.status)
+    rows = dict(db.session.execute(by_status).all())
     report.note(messages=asked.messages, queued_within_s=queued, drained_after_s=drained, rows=rows, arrived=arrived,
                 outages_s=", ".join(f"{one:.1f}" for one in outages),
                 signed_in_s=", ".join(f"{one:.1f}" for one in signed_in))  # fmt: skip

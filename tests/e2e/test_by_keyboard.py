@@ -20,21 +20,14 @@ NUMBER = """
   // checkVisibility knows what is folded away (details, dialogs) as well as what is not shown
   const all = [...document.querySelectorAll(kinds)].filter(one => one.checkVisibility({visibilityProperty: true})
     && one.tabIndex >= 0 && !one.closest('[inert]'));
-  const groups = new Set();
-  return all.filter(one => {
-    if (one.type !== 'radio') return true;
-    const group = one.name + (one.form ? one.form.id + one.form.action : '');  // one stop for a whole group
-    if (groups.has(group)) return false;
-    groups.add(group);
-    return true;
-  }).map((one, place) => {
-    one.dataset.stop = one.type === 'radio' ? 'radio ' + one.name : String(place);
-    if (one.type === 'radio')
-      document.querySelectorAll('input[type=radio]').forEach(other => {
-        if (other.name === one.name) other.dataset.stop = 'radio ' + one.name;
-      });
-    return [one.dataset.stop, one.outerHTML.slice(0, 140)];
+  const stops = new Map();
+  all.forEach((one, place) => {
+    // A group of radios is one stop, wherever in it the focus lands.
+    const stop = one.type === 'radio' ? `radio ${one.name} ${one.form?.id} ${one.form?.action}` : String(place);
+    one.dataset.stop = stop;
+    if (!stops.has(stop)) stops.set(stop, one.outerHTML.slice(0, 140));
   });
+  return [...stops];
 }
 """
 # Where the focus is; whether its ring is there to be seen, and whether something lies over it.
